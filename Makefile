@@ -1,0 +1,136 @@
+# The two commands that matter: `make demo` and `make test`. `make help` lists the others.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+BUILD := build
+VENV := .venv
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+
+# The one place of the version is the source, which idem_version() returns.
+VERSION := $(shell sed -n 's/^\#define IDEM__VERSION "\(.*\)".*/\1/p' csrc/*.h)
+SOVERSION := 0
+SONAME := libidemkey.so.$(SOVERSION)
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Werror
+# Hidden by default: idemkey.h marks what is public. PIC: one set of objects for .so and .a.
+LANGUAGE := -std=c11 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread
+COMPILE = $(CC) $(LANGUAGE) $(WARNINGS) $(CFLAGS) $(CPPFLAGS) -Icsrc -MMD -MP
+LIBS := -lurcu-bp -pthread
+MAKE_PC = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+    -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' csrc/idemkey.pc.in
+
+SOURCES := $(sort $(wildcard csrc/*.c))
+HEADERS := $(sort $(wildcard csrc/*.h))
+OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/plain/%.o)
+LIBRARIES := $(BUILD)/$(SONAME) $(BUILD)/libidemkey.a $(BUILD)/idemkey.pc
+
+PYTHON := $(VENV)/bin/python
+PYTEST := $(PYTHON) -m pytest
+PYTHON_PATHS := $(wildcard setup.py bindings benchmarks tests .ci/setup .ci/check_layers)
+C_FILES = $(sort $(wildcard csrc/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
+
+include tests/c/c.mk
+-include benchmarks/bench.mk
+
+.PHONY: all
+all: $(LIBRARIES)  ## build build/libidemkey.so.0, build/libidemkey.a and the pkg-config file
+
+$(BUILD)/plain/%.o: csrc/%.c Makefile | $(BUILD)/.have-build
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+# nodelete: a thread that ends after dlclose() still runs the library's thread-exit destructor.
+$(BUILD)/$(SONAME): $(OBJECTS) csrc/idemkey.map
+	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ -Wl,-soname,$(SONAME) -Wl,-z,nodelete -Wl,-z,defs \
+	    -Wl,--as-needed -Wl,--version-script=csrc/idemkey.map $(OBJECTS) $(LIBS)
+	ln -sf $(SONAME) $(BUILD)/libidemkey.so
+
+# Made afresh, or objects of deleted sources would stay in it.
+$(BUILD)/libidemkey.a: $(OBJECTS)
+	rm -f $@ && $(AR) rcs $@ $(OBJECTS)
+
+$(BUILD)/idemkey.pc: csrc/idemkey.pc.in Makefile $(HEADERS)
+	@mkdir -p $(@D)
+	$(MAKE_PC) > $@
+
+# A plain build never installs system packages; it only says which are missing.
+$(BUILD)/.have-build:
+	@.ci/setup --check build
+	@mkdir -p $(@D) && touch $@
+
+.PHONY: install
+install: all  ## install library, headers and pkg-config file (PREFIX=/usr/local DESTDIR= LIBDIR=)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libidemkey.so
+	install -m 644 $(BUILD)/libidemkey.a $(DESTDIR)$(LIBDIR)/
+	install -m 644 csrc/idemkey.h csrc/idemkey_decl.h $(DESTDIR)$(INCLUDEDIR)/
+	$(MAKE_PC) > $(DESTDIR)$(LIBDIR)/pkgconfig/idemkey.pc
+
+# The Python package is compiled with the core inside, from the pinned tools in the environment.
+PACKAGE_SOURCES := $(SOURCES) $(HEADERS) $(wildcard setup.py pyproject.toml MANIFEST.in) \
+    $(shell find bindings/python -type f -name '*.py*' ! -name '*.pyc' 2>/dev/null)
+$(VENV)/.package: $(PACKAGE_SOURCES)
+	$(PYTHON) -m pip install --quiet --no-input --no-deps --no-build-isolation .
+	@touch $@
+
+# Each goal first makes the machine ready, then calls make again: nothing may compile before.
+.PHONY: demo run-demo
+demo:  ## the payouts demo: real workers, real duplicates, real kills (under a minute)
+	@.ci/setup build python && .ci/setup venv demo
+	@$(MAKE) --no-print-directory run-demo
+
+run-demo: $(VENV)/.package
+	@$(PYTHON) -m idemkey.demo
+
+.PHONY: test test-ready run-test-ready
+test: test-ready  ## everything: C (also under sanitizers), Python, models, install, demo
+	@$(PYTEST)
+
+test-ready:  # all that `make test` runs, built
+	@.ci/setup build python test && .ci/setup venv demo test
+	@$(MAKE) --no-print-directory run-test-ready
+
+run-test-ready: all c-tests $(VENV)/.package
+
+.PHONY: lint run-lint
+lint:  ## clang-format, clang-tidy, include layers, ruff, mypy --strict
+	@.ci/setup build python lint && .ci/setup venv demo test lint
+	@$(MAKE) --no-print-directory run-lint
+
+run-lint:
+	clang-format --dry-run -Werror $(C_FILES)
+	.ci/check_layers
+	$(VENV)/bin/ruff check $(PYTHON_PATHS)
+	$(VENV)/bin/ruff format --check $(PYTHON_PATHS)
+	$(PYTHON) -m mypy
+	@# On stderr clang-tidy counts the warnings that it does not show.
+	printf '%s\n' $(SOURCES) | xargs -P $$(nproc) -n 1 \
+	    sh -c 'clang-tidy --quiet "$$@" -- $(LANGUAGE) -Icsrc 2>/dev/null' tidy
+
+.PHONY: format
+format:  ## rewrite the sources as `make lint` wants them
+	clang-format -i $(C_FILES)
+	$(VENV)/bin/ruff check --fix-only $(PYTHON_PATHS)
+	$(VENV)/bin/ruff format $(PYTHON_PATHS)
+
+.PHONY: clean distclean
+clean:  ## remove what was built
+	rm -rf $(BUILD)
+
+distclean: clean  ## and the virtual environment
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/    make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+-include $(OBJECTS:.o=.d)

@@ -1,0 +1,44 @@
+# The C unit tests: tests/c/test_*.c, one program per module, in three flavours. A program is linked
+# with the core's objects of its flavour, so it may use what the shared library hides.
+
+C_TEST_SOURCES := $(sort $(wildcard tests/c/test_*.c))
+C_TEST_NAMES := $(C_TEST_SOURCES:tests/c/%.c=%)
+
+# -O1 and frame pointers: fast enough, and reports one can read.
+FLAGS_plain :=
+FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+
+$(BUILD)/asan/%.o: csrc/%.c Makefile tests/c/c.mk | $(BUILD)/.have-build
+	@mkdir -p $(@D)
+	$(COMPILE) $(FLAGS_asan) -c -o $@ $<
+
+$(BUILD)/tsan/%.o: csrc/%.c Makefile tests/c/c.mk | $(BUILD)/.have-build
+	@mkdir -p $(@D)
+	$(COMPILE) $(FLAGS_tsan) -c -o $@ $<
+
+# $(call c_tests,FLAVOUR)
+define c_tests
+$(BUILD)/$(1)/libcore.a: $(SOURCES:csrc/%.c=$(BUILD)/$(1)/%.o)
+	rm -f $$@ && $$(AR) rcs $$@ $$^
+
+$(BUILD)/$(1)/test_%: tests/c/test_%.c $(BUILD)/$(1)/libcore.a tests/c/c.mk
+	$$(COMPILE) $$(FLAGS_$(1)) $$(LDFLAGS) -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/libcore.a $$(LIBS)
+
+.PHONY: c-tests-$(1)
+c-tests-$(1): $(C_TEST_NAMES:%=$(BUILD)/$(1)/%)
+
+-include $(C_TEST_NAMES:%=$(BUILD)/$(1)/%.d) $(SOURCES:csrc/%.c=$(BUILD)/$(1)/%.d)
+endef
+$(foreach flavour,plain asan tsan,$(eval $(call c_tests,$(flavour))))
+
+.PHONY: c-tests
+c-tests: c-tests-plain c-tests-asan c-tests-tsan
+
+.PHONY: plain asan tsan
+plain:  ## the C tests alone
+asan:  ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+tsan:  ## the C tests under ThreadSanitizer
+plain asan tsan:
+	@.ci/setup build python && .ci/setup venv test
+	@$(PYTEST) tests/c -k $@
