@@ -93,7 +93,7 @@ run-demo: $(VENV)/.package
 
 .PHONY: test test-ready run-test-ready
 test: test-ready  ## everything: C (also under sanitizers), Python, models, install, demo
-	@$(PYTEST)
+	@$(PYTEST) tests
 
 test-ready:  # all that `make test` runs, built
 	@.ci/setup build python test && .ci/setup venv demo test

@@ -96,7 +96,7 @@ def test_program_with_pkg_config(installed: Installed, tmp_path: Path, compiler:
 def test_program_with_the_static_library(installed: Installed, tmp_path: Path) -> None:
     program = str(tmp_path / "program")
     library = str(installed.lib / "libidemkey.a")
-    flags = installed.pkg_config("--cflags") + [library, "-lurcu-bp", "-pthread"]
+    flags = [*installed.pkg_config("--cflags"), library, "-lurcu-bp", "-pthread"]
     run("gcc", *WARNINGS, str(HERE / "program.c"), "-o", program, *flags)
     out = run(program, str(tmp_path / "store"))
     assert out.splitlines()[:2] == ["CLAIMED", "DONE paid"]
