@@ -48,7 +48,7 @@ $(BUILD)/plain/%.o: csrc/%.c Makefile | $(BUILD)/.have-build
 	$(COMPILE) -c -o $@ $<
 
 # nodelete: a thread that ends after dlclose() still runs the library's thread-exit destructor.
-$(BUILD)/$(SONAME): $(OBJECTS) csrc/idemkey.map
+$(BUILD)/$(SONAME): $(OBJECTS) csrc/idemkey.map Makefile
 	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ -Wl,-soname,$(SONAME) -Wl,-z,nodelete -Wl,-z,defs \
 	    -Wl,--as-needed -Wl,--version-script=csrc/idemkey.map $(OBJECTS) $(LIBS)
 	ln -sf $(SONAME) $(BUILD)/libidemkey.so

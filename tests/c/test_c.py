@@ -1,6 +1,7 @@
 """Runs the C unit tests, each program in each flavour (see c.mk)."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_there_are_programs() -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program(program: str, flavour: str) -> None:
     prefix = without_address_randomisation() if flavour == "tsan" else []
-    run = subprocess.run(
+    run = subprocess.Popen(
         [*prefix, str(ROOT / "build" / flavour / program)],
         cwd=ROOT,
         env={**os.environ, **SANITIZERS},
@@ -61,6 +62,12 @@ def test_program(program: str, flavour: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=WATCHDOG_S,
+        start_new_session=True,
     )
-    assert run.returncode == 0, f"{program} ({flavour}) ended with {run.returncode}\n{run.stdout}"
+    try:
+        output, _ = run.communicate(timeout=WATCHDOG_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)  # the program and the processes it started
+        output, _ = run.communicate()
+        pytest.fail(f"{program} ({flavour}) still ran after {WATCHDOG_S} s\n{output}")
+    assert run.returncode == 0, f"{program} ({flavour}) ended with {run.returncode}\n{output}"
