@@ -1,6 +1,9 @@
 # The two commands that matter: `make demo` and `make test`. `make help` lists the others.
 
 SHELL := /bin/sh
+# One short line per file; `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)	$(or $(2),$@)")
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
@@ -45,21 +48,24 @@ all: $(LIBRARIES)  ## build build/libidemkey.so.0, build/libidemkey.a and the pk
 
 $(BUILD)/plain/%.o: csrc/%.c Makefile | $(BUILD)/.have-build
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -c -o $@ $<
 
 # nodelete: a thread that ends after dlclose() still runs the library's thread-exit destructor.
 $(BUILD)/$(SONAME): $(OBJECTS) csrc/idemkey.map Makefile
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ -Wl,-soname,$(SONAME) -Wl,-z,nodelete -Wl,-z,defs \
+	$(call say,LINK)
+	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ -Wl,-soname,$(SONAME) -Wl,-z,nodelete -Wl,-z,defs \
 	    -Wl,--as-needed -Wl,--version-script=csrc/idemkey.map $(OBJECTS) $(LIBS)
-	ln -sf $(SONAME) $(BUILD)/libidemkey.so
+	$(Q)ln -sf $(SONAME) $(BUILD)/libidemkey.so
 
 # Made afresh, or objects of deleted sources would stay in it.
 $(BUILD)/libidemkey.a: $(OBJECTS)
-	rm -f $@ && $(AR) rcs $@ $(OBJECTS)
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(OBJECTS)
 
 $(BUILD)/idemkey.pc: csrc/idemkey.pc.in Makefile $(HEADERS)
 	@mkdir -p $(@D)
-	$(MAKE_PC) > $@
+	$(Q)$(MAKE_PC) > $@
 
 # A plain build never installs system packages; it only says which are missing.
 $(BUILD)/.have-build:
@@ -79,7 +85,8 @@ install: all  ## install library, headers and pkg-config file (PREFIX=/usr/local
 PACKAGE_SOURCES := $(SOURCES) $(HEADERS) $(wildcard setup.py pyproject.toml MANIFEST.in) \
     $(shell find bindings/python -type f -name '*.py*' ! -name '*.pyc' 2>/dev/null)
 $(VENV)/.package: $(PACKAGE_SOURCES)
-	$(PYTHON) -m pip install --quiet --no-input --no-deps --no-build-isolation .
+	$(call say,PIP,the Python package)
+	$(Q)$(PYTHON) -m pip install --quiet --no-input --no-deps --no-build-isolation .
 	@touch $@
 
 # Each goal first makes the machine ready, then calls make again: nothing may compile before.

@@ -11,19 +11,23 @@ FLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
 
 $(BUILD)/asan/%.o: csrc/%.c Makefile tests/c/c.mk | $(BUILD)/.have-build
 	@mkdir -p $(@D)
-	$(COMPILE) $(FLAGS_asan) -c -o $@ $<
+	$(call say,CC,$< (asan))
+	$(Q)$(COMPILE) $(FLAGS_asan) -c -o $@ $<
 
 $(BUILD)/tsan/%.o: csrc/%.c Makefile tests/c/c.mk | $(BUILD)/.have-build
 	@mkdir -p $(@D)
-	$(COMPILE) $(FLAGS_tsan) -c -o $@ $<
+	$(call say,CC,$< (tsan))
+	$(Q)$(COMPILE) $(FLAGS_tsan) -c -o $@ $<
 
 # $(call c_tests,FLAVOUR)
 define c_tests
 $(BUILD)/$(1)/libcore.a: $(SOURCES:csrc/%.c=$(BUILD)/$(1)/%.o)
-	rm -f $$@ && $$(AR) rcs $$@ $$^
+	$$(call say,AR)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 
 $(BUILD)/$(1)/test_%: tests/c/test_%.c $(BUILD)/$(1)/libcore.a tests/c/c.mk
-	$$(COMPILE) $$(FLAGS_$(1)) $$(LDFLAGS) -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/libcore.a $$(LIBS)
+	$$(call say,CC)
+	$$(Q)$$(COMPILE) $$(FLAGS_$(1)) $$(LDFLAGS) -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/libcore.a $$(LIBS)
 
 .PHONY: c-tests-$(1)
 c-tests-$(1): $(C_TEST_NAMES:%=$(BUILD)/$(1)/%)
