@@ -37,7 +37,7 @@ LIBRARIES := $(BUILD)/$(SONAME) $(BUILD)/libidemkey.a $(BUILD)/idemkey.pc
 
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
-PYTHON_PATHS := $(wildcard setup.py bindings benchmarks tests .ci/setup .ci/check_layers)
+PYTHON_PATHS := $(wildcard setup.py bindings benchmarks docs tests .ci/setup .ci/check_layers)
 C_FILES = $(sort $(wildcard csrc/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
 
 include tests/c/c.mk
@@ -96,7 +96,7 @@ demo:  ## the payouts demo: real workers, real duplicates, real kills (under a m
 	@$(MAKE) --no-print-directory run-demo
 
 run-demo: $(VENV)/.package
-	@$(PYTHON) -m idemkey.demo
+	@$(PYTHON) docs/examples/payouts/run.py
 
 .PHONY: test test-ready run-test-ready
 test: test-ready  ## everything: C (also under sanitizers), Python, models, install, demo
