@@ -1,0 +1,208 @@
+"""Checks every Spin model, and that every mutation of it is found out.
+
+A model proves nothing if it could not fail. So each one names mutations (a step left out, two steps swapped)
+that are known to break its protocol; this program expects an error from those and from nothing else.
+
+    python3 tests/model/run.py            every model and mutation, in the bounds that CI affords
+    python3 tests/model/run.py list life  only these models
+    FULL=1 python3 tests/model/run.py     the larger bounds, too
+
+Needs spin and a C compiler. Exits with 1 if any case surprises.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+MEMORY_LIMIT_MB = 3000  # of one search; two run at once on the smallest machines we test on
+FULL_MEMORY_LIMIT_MB = 12000
+SEARCH_DEPTH = 1_000_000  # steps of one run; a deeper one is reported, not cut off silently
+WATCHDOG_S = 900  # of one search; far above the longest
+WORKERS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One search: a model, the switches it is compiled with, and whether it has to fail."""
+
+    model: str
+    defines: tuple[str, ...]
+    mutation: str | None = None
+
+    @property
+    def name(self) -> str:
+        parts = [*self.defines, *([f"MUTATE_{self.mutation}"] if self.mutation else [])]
+        return " ".join([self.model, *parts])
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What the search found. `problem` is None if that is what the case expects."""
+
+    states: int
+    error: str | None
+    problem: str | None
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model's scenes (sets of switches), the larger ones, and each mutation with its scene."""
+
+    scenes: tuple[tuple[str, ...], ...]
+    mutations: dict[str, tuple[str, ...]]
+    large: tuple[tuple[str, ...], ...] = ()
+
+
+MODELS = {
+    "list": Model(
+        scenes=(
+            ("SCENE_RIVAL", "SCENE_REMOVE_LOW"),
+            ("SCENE_RIVAL", "SCENE_REMOVE_EXPIRED"),
+            ("SCENE_RIVAL", "SCENE_REMOVE_OTHER"),
+            ("SCENE_RIVAL", "SCENE_NEIGHBOUR"),
+            ("SCENE_RIVAL", "SCENE_LOOKUP"),
+            ("SCENE_NEIGHBOUR", "SCENE_LOOKUP"),
+        ),
+        mutations={
+            "INSERT_ANYWHERE": ("SCENE_RIVAL", "SCENE_REMOVE_EXPIRED"),
+            "NO_RESCAN": ("SCENE_RIVAL",),
+            "MARK_FIRST": ("SCENE_RIVAL",),
+            "SHORT_FIND": ("SCENE_RIVAL", "SCENE_REMOVE_EXPIRED"),
+            "STOP_AT_DEAD": ("SCENE_NEIGHBOUR", "SCENE_LOOKUP"),
+        },
+        large=(
+            ("SCENE_RIVAL", "SCENE_REMOVE_LOW", "SCENE_REMOVE_EXPIRED"),
+            ("SCENE_RIVAL", "SCENE_REMOVE_LOW", "SCENE_REMOVE_OTHER"),
+            ("SCENE_RIVAL", "SCENE_REMOVE_EXPIRED", "SCENE_REMOVE_OTHER"),
+            ("SCENE_RIVAL", "SCENE_REMOVE_LOW", "SCENE_LOOKUP"),
+        ),
+    ),
+}
+
+
+def full() -> bool:
+    """Whether the environment asks for the larger bounds."""
+    return os.environ.get("FULL", "") not in ("", "0")
+
+
+def cases(models: list[str] | None = None) -> list[Case]:
+    """Every case of the named models (default: of all), those of the large bounds only if FULL is set."""
+    out = []
+    for name in models or MODELS:
+        model = MODELS[name]
+        out += [Case(name, scene) for scene in model.scenes + (model.large if full() else ())]
+        out += [Case(name, scene, mutation) for mutation, scene in model.mutations.items()]
+    return out
+
+
+def missing_tools() -> list[str]:
+    """The programs that a check needs and that are not installed."""
+    return [tool for tool in ("spin", compiler()) if shutil.which(tool) is None]
+
+
+def compiler() -> str:
+    return os.environ.get("CC", "cc").split()[0]
+
+
+def check(case: Case) -> Result:
+    """Searches all states of one case. Raises RuntimeError if the model does not compile."""
+    with tempfile.TemporaryDirectory(prefix="idemkey-model-") as folder:
+        for source in [HERE / f"{case.model}.pml", *HERE.glob("*.inc")]:
+            shutil.copy(source, folder)
+        switches = [f"-D{name}" for name in case.defines]
+        if case.mutation:
+            switches.append(f"-DMUTATE_{case.mutation}")
+        compiled = _run(["spin", "-a", *switches, f"{case.model}.pml"], folder)
+        if "Error" in compiled or not pathlib.Path(folder, "pan.c").exists():
+            raise RuntimeError(f"{case.name}: spin rejects the model:\n{compiled}")
+        limit = FULL_MEMORY_LIMIT_MB if full() else MEMORY_LIMIT_MB
+        # -DSAFETY: assertions and invalid end states, no liveness.
+        _run([compiler(), "-O2", "-w", "-DSAFETY", f"-DMEMLIM={limit}", "-o", "pan", "pan.c"], folder)
+        started = time.monotonic()
+        report = _run(["./pan", f"-m{SEARCH_DEPTH}"], folder)
+        return judge(case, report, time.monotonic() - started)
+
+
+def judge(case: Case, report: str, seconds: float) -> Result:
+    """Reads the verifier's report: what was found, and whether that is what the case expects."""
+    errors = re.search(r"errors: (\d+)", report)
+    stored = re.search(r"(\d+) states, stored", report)
+    found = re.search(r"pan:\d+: (.*?) \(at depth", report)
+    states = int(stored.group(1)) if stored else 0
+    error = found.group(1) if found else None
+    problem = None
+    if errors is None:
+        problem = "the verifier gave no verdict"
+    elif case.mutation is not None:
+        if errors.group(1) == "0":
+            problem = "the mutation was not found out"
+        elif error is None or not error.startswith(("assertion violated", "invalid end state")):
+            problem = f"the mutation failed for a reason that is none: {error}"
+    elif errors.group(1) != "0":
+        problem = f"violated: {error}"
+    else:
+        problem = _incomplete(report)
+    return Result(states, error, problem, seconds)
+
+
+def _incomplete(report: str) -> str | None:
+    """Why a search without errors proves nothing; None if it was complete."""
+    for sign in ("max search depth too small", "out of memory", "memory limit", "Search not completed"):
+        if sign in report:
+            return f"the search was cut off: {sign}"
+    for process, lines in re.findall(r"unreached in (?:proctype )?(\w+)\n((?:\t.*\n)*)", report):
+        of = re.search(r"\((\d+) of (\d+) states\)", lines)
+        never_started = of is not None and of.group(1) == of.group(2)  # no part of this scene
+        if '"-end-"' in lines and not never_started:
+            return f"vacuous: no run brings process {process} to its end"
+    return None
+
+
+def _run(command: list[str], folder: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WATCHDOG_S, check=False
+    )
+    return done.stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Checks the Spin models and their mutations.")
+    parser.add_argument("models", nargs="*", help=f"of: {', '.join(MODELS)} (default: all)")
+    wanted = parser.parse_args().models
+    for name in wanted:
+        if name not in MODELS:
+            parser.error(f"no model named {name!r}; there are: {', '.join(MODELS)}")
+    if missing_tools():
+        print(f"models: not installed: {', '.join(missing_tools())}", file=sys.stderr)
+        return 1
+    surprises = 0
+    todo = cases(wanted)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        for case, result in zip(todo, pool.map(check, todo)):
+            if result.problem:
+                surprises += 1
+                verdict = f"SURPRISE: {result.problem}"
+            elif case.mutation:
+                verdict = f"fails, as it must: {result.error}"
+            else:
+                verdict = "holds"
+            print(f"{case.name:<72} {result.states:>10} states {result.seconds:6.1f} s  {verdict}", flush=True)
+    print(f"{len(todo)} cases, {surprises} surprises")
+    return 1 if surprises else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
