@@ -1,0 +1,67 @@
+/* thread.h - a thread's place in a region. Layer 5. */
+#ifndef IDEM_THREAD_H
+#define IDEM_THREAD_H
+
+#include "owner.h"
+#include "region.h"
+
+/* A lap over a slab's words: what it saw, for the slab's hints. */
+struct idem__lap {
+    uint32_t slab;  /* + 1; 0 = none */
+    uint32_t index; /* the next word */
+    uint32_t left;  /* words still to be looked at */
+    uint32_t free;  /* reusable blocks seen, or retired ones that soon will be */
+    uint32_t min_s; /* earliest and latest expiry seen, the never-expiring left out */
+    uint32_t max_s;
+};
+
+/*
+ * Where a thread allocates blocks of one class, and the slab that it cleans meanwhile for later:
+ * hints of its own, never shared.
+ */
+struct idem__cursor {
+    struct idem__lap now;
+    struct idem__lap next;
+    uint32_t taken; /* blocks taken and not yet deducted from the slab's hint */
+};
+
+struct idem__thread {
+    struct idem__region *region;
+    uint64_t stamp;         /* identity it belongs to: another one after fork */
+    struct slot_shm *slot;
+    uint32_t owner;
+    uint32_t slot_index;
+    uint32_t retires;       /* blocks retired since this thread last tried to advance the epoch */
+    uint32_t table_position; /* where the last search of the slab table ended */
+    uint32_t deep_slab;      /* where the last search for hidden garbage ended: slab ... */
+    uint32_t deep_index;     /* ... and block */
+    uint64_t full_until_ms;  /* a search found nothing: not again before */
+    struct idem__thread *next;     /* of this OS thread, for other regions */
+    struct idem__thread *siblings; /* of this region, for close; guarded by the registry mutex */
+    struct idem__cursor cursors[2 * IDEM__CLASSES_MAX]; /* [family * IDEM__CLASSES_MAX + class] */
+};
+
+/* The place that the calling thread used last. Its memory is the thread's own until it exits, so that
+   the look below is safe even if the region was closed meanwhile; the stamp tells. */
+extern __thread struct idem__thread *idem__thread_recent
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* idem__thread_get, when the recent place is of another region, a parent, or from before a close. */
+int idem__thread_find(struct idem__region *region, struct idem__thread **thread);
+
+/*
+ * The calling thread's place, taking a slot at first use or after fork. Status on failure. The slots
+ * are given back when the thread exits, and at the region's last close.
+ */
+static inline int idem__thread_get(struct idem__region *region, struct idem__thread **thread)
+{
+    struct idem__thread *recent = idem__thread_recent;
+    if (IDEM_LIKELY(recent != NULL && recent->region == region &&
+                    recent->stamp == idem__owner_stamp(region))) {
+        *thread = recent;
+        return IDEM_OK;
+    }
+    return idem__thread_find(region, thread);
+}
+
+#endif
