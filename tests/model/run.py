@@ -120,24 +120,30 @@ def compiler() -> str:
 def check(case: Case) -> Result:
     """Searches all states of one case. Raises RuntimeError if the model does not compile."""
     with tempfile.TemporaryDirectory(prefix="idemkey-model-") as folder:
-        for source in [HERE / f"{case.model}.pml", *HERE.glob("*.inc")]:
-            shutil.copy(source, folder)
+        source = HERE / f"{case.model}.pml"
+        for file in [source, *HERE.glob("*.inc")]:
+            shutil.copy(file, folder)
         switches = [f"-D{name}" for name in case.defines]
         if case.mutation:
             switches.append(f"-DMUTATE_{case.mutation}")
-        compiled = _run(["spin", "-a", *switches, f"{case.model}.pml"], folder)
+        compiled = _run(["spin", "-a", *switches, source.name], folder)
         if "Error" in compiled or not pathlib.Path(folder, "pan.c").exists():
             raise RuntimeError(f"{case.name}: spin rejects the model:\n{compiled}")
         limit = FULL_MEMORY_LIMIT_MB if full() else MEMORY_LIMIT_MB
         # -DSAFETY: assertions and invalid end states, no liveness.
         _run([compiler(), "-O2", "-w", "-DSAFETY", f"-DMEMLIM={limit}", "-o", "pan", "pan.c"], folder)
-        started = time.monotonic()
+        text = _run([compiler(), "-E", "-P", *switches, "-xc", source.name], folder)
+        begin = time.monotonic()
         report = _run(["./pan", f"-m{SEARCH_DEPTH}"], folder)
-        return judge(case, report, time.monotonic() - started)
+        started = set(re.findall(r"\brun (\w+)\(", text))
+        return judge(case, started, report, time.monotonic() - begin)
 
 
-def judge(case: Case, report: str, seconds: float) -> Result:
-    """Reads the verifier's report: what was found, and whether that is what the case expects."""
+def judge(case: Case, started: set[str], report: str, seconds: float) -> Result:
+    """Reads the verifier's report: what was found, and whether that is what the case expects.
+
+    `started` are the processes that take part in the case; each must be able to reach its end.
+    """
     errors = re.search(r"errors: (\d+)", report)
     stored = re.search(r"(\d+) states, stored", report)
     found = re.search(r"pan:\d+: (.*?) \(at depth", report)
@@ -154,26 +160,30 @@ def judge(case: Case, report: str, seconds: float) -> Result:
     elif errors.group(1) != "0":
         problem = f"violated: {error}"
     else:
-        problem = _incomplete(report)
+        problem = _incomplete(report, started)
     return Result(states, error, problem, seconds)
 
 
-def _incomplete(report: str) -> str | None:
+def _incomplete(report: str, started: set[str]) -> str | None:
     """Why a search without errors proves nothing; None if it was complete."""
     for sign in ("max search depth too small", "out of memory", "memory limit", "Search not completed"):
         if sign in report:
             return f"the search was cut off: {sign}"
-    for process, lines in re.findall(r"unreached in (?:proctype )?(\w+)\n((?:\t.*\n)*)", report):
-        of = re.search(r"\((\d+) of (\d+) states\)", lines)
-        never_started = of is not None and of.group(1) == of.group(2)  # no part of this scene
-        if '"-end-"' in lines and not never_started:
+    for process, lines in re.findall(r"unreached in proctype (\w+)\n((?:\t.*\n)*)", report):
+        if '"-end-"' in lines and process in started:
             return f"vacuous: no run brings process {process} to its end"
     return None
 
 
 def _run(command: list[str], folder: str) -> str:
     done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WATCHDOG_S, check=False
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=WATCHDOG_S,
+        check=False,
     )
     return done.stdout
 

@@ -52,5 +52,5 @@ FAILED = "pan:1: assertion violated (a==b) (at depth 7)\n" + HELD.replace("error
     ],
 )
 def test_judge(mutation: str | None, report: str, surprising: bool) -> None:
-    result = run.judge(run.Case("list", (), mutation), report, 0.0)
+    result = run.judge(run.Case("list", (), mutation), {"Reader"}, report, 0.0)
     assert (result.problem is not None) is surprising
