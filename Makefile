@@ -90,10 +90,11 @@ $(VENV)/.package: $(PACKAGE_SOURCES)
 	@touch $@
 
 # Each goal first makes the machine ready, then calls make again: nothing may compile before.
+AGAIN = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
 .PHONY: demo run-demo
 demo:  ## the payouts demo: real workers, real duplicates, real kills (under a minute)
 	@.ci/setup build python && .ci/setup venv demo
-	@$(MAKE) --no-print-directory run-demo
+	@$(AGAIN) run-demo
 
 run-demo: $(VENV)/.package
 	@$(PYTHON) docs/examples/payouts/run.py
@@ -104,14 +105,14 @@ test: test-ready  ## everything: C (also under sanitizers), Python, models, inst
 
 test-ready:  # all that `make test` runs, built
 	@.ci/setup build python test && .ci/setup venv demo test
-	@$(MAKE) --no-print-directory run-test-ready
+	@$(AGAIN) run-test-ready
 
 run-test-ready: all c-tests $(VENV)/.package
 
 .PHONY: lint run-lint
 lint:  ## clang-format, clang-tidy, include layers, ruff, mypy --strict
 	@.ci/setup build python lint && .ci/setup venv demo test lint
-	@$(MAKE) --no-print-directory run-lint
+	@$(AGAIN) run-lint
 
 run-lint:
 	clang-format --dry-run -Werror $(C_FILES)
