@@ -38,7 +38,7 @@ class BuildCore(build_ext):
     """build_ext, after a look at whether it can succeed."""
 
     def build_extensions(self):
-        missing = missing_headers(self.compiler.preprocessor[:1] or ["cc"])
+        missing = missing_headers(self.compiler.compiler)
         if missing:
             raise SystemExit(f"idemkey: cannot build without {', '.join(missing)}. {PACKAGES}")
         super().build_extensions()

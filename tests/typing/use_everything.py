@@ -1,0 +1,141 @@
+"""Uses the whole of idemkey's interface, to be read by `mypy --strict`; it is never run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import idemkey
+from idemkey import ClaimOptions, Outcome, State
+
+version: str = idemkey.__version__
+ttl: float = idemkey.DEFAULT_TTL
+mark: bytes = idemkey.fingerprint("POST", b"/payouts", bytearray(b"{}"), secret=b"s")
+
+
+def opening() -> idemkey.Store:
+    idemkey.Store(None).close()
+    with idemkey.Store(Path("/dev/shm/a.idem"), readonly=True, create=False) as reader:
+        name: str | bytes | None = reader.path
+        closed: bool = reader.closed
+        print(name, closed)
+    return idemkey.Store(
+        "/dev/shm/a.idem",
+        256 << 20,
+        max_value_bytes=1 << 16,
+        mode=0o660,
+        group=33,
+        exclusive=True,
+    )
+
+
+def claiming(store: idemkey.Store) -> bytes:
+    with store.claim(
+        "key",
+        fingerprint=mark,
+        ttl=idemkey.FOREVER,
+        lease=30.0,
+        intent=b"intent",
+        wait=1,
+        on_crash="hold",
+        crash_grace=0.5,
+    ) as claim:
+        outcome: Outcome = claim.outcome
+        won: bool = claim.won
+        if won:
+            claim.renew(10)
+            claim.renew(None)
+            claim.complete(memoryview(b"value"), ttl=60, allow_not_kept=True)
+        print(outcome is Outcome.RECLAIMED)
+    store.claim(b"key").release()
+    store.claim(bytearray(b"key")).abandon()
+    reading(claim)
+    value: bytes = store.run("key", lambda: b"value", ttl=60, wait=1.5, on_crash="reclaim")
+    return value
+
+
+def reading(record: idemkey.Record) -> None:
+    key: bytes = record.key
+    public: str = record.id
+    state: State = record.state
+    flags: tuple[bool, bool] = (record.held, record.kept)
+    numbers: tuple[int, float, float] = (record.attempt, record.age, record.expires_in)
+    times: tuple[float | None, float | None] = (record.lease_left, record.done_age)
+    contents: tuple[bytes | None, bytes, bytes | None] = (
+        record.value,
+        record.intent,
+        record.fingerprint,
+    )
+    print(key, public, state is State.DONE, flags, numbers, times, contents)
+
+
+def caring(store: idemkey.Store) -> None:
+    record: idemkey.Record | None = store.lookup("key")
+    record = store.wait("key", 1.0)
+    there: bool = store.forget("key", force=True)
+    store.touch("key", idemkey.FOREVER)
+    store.resolve("key", b"value", ttl=60)
+    store.resolve("key", None)
+    claims: list[idemkey.Claim] = store.claim_many(
+        ["a", b"b"], fingerprints=[mark, None], intents=[b"", b"i"], ttl=60, lease=1
+    )
+    records: list[idemkey.Record | None] = store.lookup_many(["a", b"b"])
+    for each in store.scan():
+        reading(each)
+    stats: dict[str, int] = store.stats()
+    report: dict[str, int] = store.check()
+    freed: int = store.sweep(100)
+    store.resize(1 << 30)
+    print(record, there, claims, records, stats, report, freed)
+
+
+async def waiting(store: idemkey.Store) -> None:
+    options: ClaimOptions = {"ttl": 60, "wait": 1.0}
+    with await store.aclaim("key", **options) as claim:
+        claim.complete()
+    record: idemkey.Record | None = await store.await_("key", 1.0)
+    print(record)
+
+
+def decorating(store: idemkey.Store) -> None:
+    @store.once(key=lambda order: f"ship:{order}", fingerprint=lambda order: mark, ttl=60, wait=1)
+    def ship(order: int) -> list[int]:
+        return [order]
+
+    @store.once(key=lambda order: f"ship:{order}")
+    async def ship_later(order: int) -> str:
+        return str(order)
+
+    shipped: list[int] = ship(5)
+    later: str = asyncio.run(ship_later(5))
+    print(shipped, later)
+
+
+def failing(store: idemkey.Store) -> None:
+    try:
+        store.run("key", lambda: b"")
+    except (
+        idemkey.BusyError,
+        idemkey.MismatchError,
+        idemkey.HeldError,
+        idemkey.NotKeptError,
+    ) as error:
+        claim: idemkey.Claim | None = error.claim
+        print(claim)
+    except (
+        idemkey.FullError,
+        idemkey.LostClaimError,
+        idemkey.NotFoundError,
+        idemkey.TooBigError,
+        idemkey.WaitTimeoutError,
+        idemkey.VersionError,
+        idemkey.CorruptError,
+        idemkey.ReplacedError,
+        idemkey.SlotsError,
+    ) as error:
+        status: int = error.status
+        print(status)
+    except idemkey.OutcomeError as error:
+        print(error.claim)
+    except idemkey.Error:
+        pass
