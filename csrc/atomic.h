@@ -15,14 +15,38 @@
 typedef _Atomic uint32_t idem__a32;
 typedef _Atomic uint64_t idem__a64;
 
-static inline uint32_t idem__load32(const idem__a32 *p) { return atomic_load_explicit(p, memory_order_acquire); }
-static inline uint64_t idem__load64(const idem__a64 *p) { return atomic_load_explicit(p, memory_order_acquire); }
-static inline uint32_t idem__peek32(const idem__a32 *p) { return atomic_load_explicit(p, memory_order_relaxed); }
-static inline uint64_t idem__peek64(const idem__a64 *p) { return atomic_load_explicit(p, memory_order_relaxed); }
-static inline void idem__store32(idem__a32 *p, uint32_t v) { atomic_store_explicit(p, v, memory_order_release); }
-static inline void idem__store64(idem__a64 *p, uint64_t v) { atomic_store_explicit(p, v, memory_order_release); }
-static inline void idem__poke32(idem__a32 *p, uint32_t v) { atomic_store_explicit(p, v, memory_order_relaxed); }
-static inline void idem__poke64(idem__a64 *p, uint64_t v) { atomic_store_explicit(p, v, memory_order_relaxed); }
+static inline uint32_t idem__load32(const idem__a32 *p)
+{
+    return atomic_load_explicit(p, memory_order_acquire);
+}
+static inline uint64_t idem__load64(const idem__a64 *p)
+{
+    return atomic_load_explicit(p, memory_order_acquire);
+}
+static inline uint32_t idem__peek32(const idem__a32 *p)
+{
+    return atomic_load_explicit(p, memory_order_relaxed);
+}
+static inline uint64_t idem__peek64(const idem__a64 *p)
+{
+    return atomic_load_explicit(p, memory_order_relaxed);
+}
+static inline void idem__store32(idem__a32 *p, uint32_t v)
+{
+    atomic_store_explicit(p, v, memory_order_release);
+}
+static inline void idem__store64(idem__a64 *p, uint64_t v)
+{
+    atomic_store_explicit(p, v, memory_order_release);
+}
+static inline void idem__poke32(idem__a32 *p, uint32_t v)
+{
+    atomic_store_explicit(p, v, memory_order_relaxed);
+}
+static inline void idem__poke64(idem__a64 *p, uint64_t v)
+{
+    atomic_store_explicit(p, v, memory_order_relaxed);
+}
 
 /* Compare-and-swap, seq_cst on success, acquire on failure; `*expected` gets the value seen. */
 static inline bool idem__cas32(idem__a32 *p, uint32_t *expected, uint32_t desired)

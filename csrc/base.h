@@ -12,7 +12,10 @@
 #define IDEM_COLD __attribute__((cold, noinline))
 #define IDEM_CACHE_LINE_BYTES 64
 
-static inline uint64_t idem__align_up(uint64_t value, uint64_t to) { return (value + to - 1) & ~(to - 1); }
+static inline uint64_t idem__align_up(uint64_t value, uint64_t to)
+{
+    return (value + to - 1) & ~(to - 1);
+}
 static inline uint64_t idem__div_up(uint64_t value, uint64_t by) { return (value + by - 1) / by; }
 static inline uint64_t idem__min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t idem__max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }

@@ -41,13 +41,13 @@ static IDEM_COLD int fail_full(int fd, const char *name)
     }
     errno = kept_errno;
     char reason[128];
-    return idem__fail(IDEM_EFULL,
-                      "the file system of %s has no room (%s): %" PRIu64 " of its %" PRIu64
-                      " MiB are free. Enlarge it (Docker's default /dev/shm is 64 MiB: --shm-size), or "
-                      "create the region elsewhere or with a smaller max_bytes",
-                      name, strerror_r(kept_errno, reason, sizeof(reason)),
-                      (uint64_t)fs.f_bavail * fs.f_frsize / MIB,
-                      (uint64_t)fs.f_blocks * fs.f_frsize / MIB);
+    return idem__fail(
+        IDEM_EFULL,
+        "the file system of %s has no room (%s): %" PRIu64 " of its %" PRIu64
+        " MiB are free. Enlarge it (Docker's default /dev/shm is 64 MiB: --shm-size), or "
+        "create the region elsewhere or with a smaller max_bytes",
+        name, strerror_r(kept_errno, reason, sizeof(reason)),
+        (uint64_t)fs.f_bavail * fs.f_frsize / MIB, (uint64_t)fs.f_blocks * fs.f_frsize / MIB);
 }
 
 static int fail_allocate(int fd, const char *name)
@@ -59,9 +59,10 @@ static int fail_allocate(int fd, const char *name)
         return fail_full(fd, name);
     case EOPNOTSUPP:
     case ENOSYS:
-        return idem__fail_errno("the file system of %s cannot reserve pages (fallocate), without which "
-                                "a full one would kill processes: use /dev/shm, ext4, xfs or btrfs",
-                                name);
+        return idem__fail_errno(
+            "the file system of %s cannot reserve pages (fallocate), without which "
+            "a full one would kill processes: use /dev/shm, ext4, xfs or btrfs",
+            name);
     default:
         return idem__fail_errno("cannot reserve pages of %s", name);
     }
@@ -84,9 +85,10 @@ int idem__file_check_limit(uint64_t bytes, const char *name)
         return IDEM_OK;
     }
     errno = EFBIG;
-    return idem__fail(IDEM_ESYS, "%s would have an apparent size of %" PRIu64 " bytes (it is sparse), "
-                                 "above this process's file size limit of %" PRIu64
-                                 ": raise it (ulimit -f), or choose a smaller max_bytes",
+    return idem__fail(IDEM_ESYS,
+                      "%s would have an apparent size of %" PRIu64 " bytes (it is sparse), "
+                      "above this process's file size limit of %" PRIu64
+                      ": raise it (ulimit -f), or choose a smaller max_bytes",
                       name, bytes, (uint64_t)limit.rlim_cur);
 }
 
@@ -127,6 +129,7 @@ static int make_header(const struct idem__file_options *asked, struct header_shm
     header->created_wall_ms = idem__wall_ms();
     idem__poke64(&header->epoch, IDEM__EPOCH_START);
     idem__poke32(&header->next_owner, IDEM__OWNER_START);
+    idem__poke32(&header->slab_high, IDEM__FIRST_SLABS);
     idem__poke32(&header->slab_limit, idem__region_slabs_for(asked->slab_shift, asked->max_bytes));
     idem__poke64(&header->max_bytes, asked->max_bytes);
     idem__poke32(&header->buckets_log2, IDEM__BUCKETS_LOG2_START);
@@ -136,6 +139,35 @@ static int make_header(const struct idem__file_options *asked, struct header_shm
     idem__poke64(&header->boot_id[0], boot_id[0]);
     idem__poke64(&header->boot_id[1], boot_id[1]);
     return IDEM_OK;
+}
+
+static int write_word(int fd, const void *word, size_t length, uint64_t offset, const char *name)
+{
+    return pwrite(fd, word, length, (off_t)offset) == (ssize_t)length
+               ? IDEM_OK
+               : idem__fail_errno("cannot write the index of %s", name);
+}
+
+/* The first index chunk: see layout.h. */
+static int make_index(int fd, uint32_t slab_shift, const char *name)
+{
+    const uint64_t state = IDEM__FIRST_SLAB_STATE, head = IDEM__FIRST_HEAD;
+    const uint32_t chunk = IDEM__FIRST_CHUNK;
+    int status =
+        idem__file_allocate(fd, FALLOC_FL_KEEP_SIZE, IDEM__SLAB_TABLE_OFF, IDEM__PAGE_BYTES, name);
+    if (status == IDEM_OK) {
+        status = idem__file_allocate(fd, FALLOC_FL_KEEP_SIZE, IDEM__SLAB_AREA_OFF,
+                                     (uint64_t)1 << slab_shift, name);
+    }
+    if (status == IDEM_OK) {
+        status = write_word(fd, &state, sizeof state,
+                            IDEM__SLAB_TABLE_OFF + offsetof(struct slab_shm, state), name);
+    }
+    if (status == IDEM_OK) {
+        status = write_word(fd, &chunk, sizeof chunk, IDEM__CHUNK_OFF, name);
+    }
+    return status == IDEM_OK ? write_word(fd, &head, sizeof head, IDEM__SLAB_AREA_OFF, name)
+                             : status;
 }
 
 /* Makes the empty file `fd` a complete region. */
@@ -148,9 +180,14 @@ static int fill(int fd, const struct idem__file_options *asked, const char *name
         return status;
     }
     if (ftruncate(fd, (off_t)bytes) != 0) {
-        return idem__fail_errno("cannot give %s its apparent size of %" PRIu64 " bytes", name, bytes);
+        return idem__fail_errno("cannot give %s its apparent size of %" PRIu64 " bytes", name,
+                                bytes);
     }
     status = idem__file_allocate(fd, FALLOC_FL_KEEP_SIZE, 0, BACKED_BYTES, name);
+    if (status != IDEM_OK) {
+        return status;
+    }
+    status = make_index(fd, asked->slab_shift, name);
     if (status != IDEM_OK) {
         return status;
     }
@@ -239,8 +276,8 @@ static int fail_create(const char *path)
         return idem__fail_errno("cannot create %s: its folder must be writable", path);
     case ENOSPC:
     case EDQUOT:
-        return idem__fail(IDEM_EFULL, "cannot create %s: its file system has no room for another file",
-                          path);
+        return idem__fail(IDEM_EFULL,
+                          "cannot create %s: its file system has no room for another file", path);
     default:
         return idem__fail_errno("cannot create %s", path);
     }
@@ -254,8 +291,7 @@ int idem__file_create(const struct idem__file_options *asked, int *fd)
     char name[PATH_MAX] = ""; /* empty: nameless */
     *fd = open_nameless(asked->path);
     /* ENOENT and EISDIR: what old file systems say to O_TMPFILE. */
-    if (*fd < 0 &&
-        (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)) {
+    if (*fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)) {
         *fd = open_named(asked->path, name, sizeof(name));
     }
     if (*fd < 0) {
@@ -266,8 +302,9 @@ int idem__file_create(const struct idem__file_options *asked, int *fd)
     if (status == IDEM_OK) {
         char self[64];
         snprintf(self, sizeof(self), "/proc/self/fd/%d", *fd);
-        first = name[0] == '\0' ? linkat(AT_FDCWD, self, AT_FDCWD, asked->path, AT_SYMLINK_FOLLOW) == 0
-                                : link(name, asked->path) == 0;
+        first = name[0] == '\0'
+                    ? linkat(AT_FDCWD, self, AT_FDCWD, asked->path, AT_SYMLINK_FOLLOW) == 0
+                    : link(name, asked->path) == 0;
         if (!first && errno != EEXIST) {
             status = fail_create(asked->path);
         }

@@ -20,18 +20,18 @@ typedef struct idem_store idem_store;
 
 enum idem_status {
     IDEM_OK = 0,
-    IDEM_EINVAL = -1,     /* an argument is wrong; nothing was done */
-    IDEM_EFULL = -2,      /* no room for a new claim, or the file system is full */
-    IDEM_ELOST = -3,      /* the claim is no longer this caller's; nothing was changed */
-    IDEM_ENOTFOUND = -4,  /* no such key, or not in the state that the call needs */
-    IDEM_ETOOBIG = -5,    /* the value is above the store's largest; nothing was changed */
-    IDEM_ETIMEDOUT = -6,  /* the deadline passed */
-    IDEM_EVERSION = -7,   /* the file was made by an incompatible build */
-    IDEM_ECORRUPT = -8,   /* the file is damaged, or is no idemkey region */
-    IDEM_EREPLACED = -9,  /* the file was unlinked or replaced under the open store */
-    IDEM_ESLOTS = -10,    /* too many processes or threads use the region at once */
-    IDEM_ESYS = -11,      /* a system call failed: see errno */
-    IDEM_EBUSY = -12      /* a living process is running the key's operation */
+    IDEM_EINVAL = -1,    /* an argument is wrong; nothing was done */
+    IDEM_EFULL = -2,     /* no room for a new claim, or the file system is full */
+    IDEM_ELOST = -3,     /* the claim is no longer this caller's; nothing was changed */
+    IDEM_ENOTFOUND = -4, /* no such key, or not in the state that the call needs */
+    IDEM_ETOOBIG = -5,   /* the value is above the store's largest; nothing was changed */
+    IDEM_ETIMEDOUT = -6, /* the deadline passed */
+    IDEM_EVERSION = -7,  /* the file was made by an incompatible build */
+    IDEM_ECORRUPT = -8,  /* the file is damaged, or is no idemkey region */
+    IDEM_EREPLACED = -9, /* the file was unlinked or replaced under the open store */
+    IDEM_ESLOTS = -10,   /* too many processes or threads use the region at once */
+    IDEM_ESYS = -11,     /* a system call failed: see errno */
+    IDEM_EBUSY = -12     /* a living process is running the key's operation */
 };
 
 enum idem_outcome {
@@ -71,7 +71,8 @@ enum idem_claim_flag {
 };
 
 enum idem_complete_flag {
-    IDEM_ALLOW_NOT_KEPT = 1 /* a value above the largest: complete as "not kept", not IDEM_ETOOBIG */
+    IDEM_ALLOW_NOT_KEPT =
+        1 /* a value above the largest: complete as "not kept", not IDEM_ETOOBIG */
 };
 
 enum idem_forget_flag {
@@ -132,10 +133,10 @@ struct idem_record {
 /* A claim and what the store said. Plain data: may be copied; the copies share one token. */
 struct idem_claim {
     uint32_t size;
-    int32_t outcome;    /* enum idem_outcome; 0 after an error */
-    int32_t status;     /* of this item of a batch: enum idem_status */
-    uint32_t owner;     /* token: the owner's id; 0 = no token */
-    uint32_t block;     /* token: the record's block number */
+    int32_t outcome;     /* enum idem_outcome; 0 after an error */
+    int32_t status;      /* of this item of a batch: enum idem_status */
+    uint32_t owner;      /* token: the owner's id; 0 = no token */
+    uint32_t block;      /* token: the record's block number */
     uint32_t generation; /* token: the block's generation */
     idem_store *store;
     struct idem_record record;
@@ -144,22 +145,22 @@ struct idem_claim {
 /* What idem_stats reports. Counters of bytes, blocks and processes at one moment. */
 struct idem_stats {
     uint32_t size;
-    uint32_t version;              /* of the format */
-    uint64_t max_bytes;            /* the limit in force */
-    uint64_t ceiling_bytes;        /* idem_resize goes no higher */
-    uint64_t allocated_bytes;      /* backed by memory: tables, index and slabs */
-    uint64_t used_bytes;           /* index, and blocks of live keys and their values */
+    uint32_t version;         /* of the format */
+    uint64_t max_bytes;       /* the limit in force */
+    uint64_t ceiling_bytes;   /* idem_resize goes no higher */
+    uint64_t allocated_bytes; /* backed by memory: tables, index and slabs */
+    uint64_t used_bytes;      /* index, and blocks of live keys and their values */
     uint64_t pending_keys, orphaned_keys, done_keys;
     uint64_t record_blocks, value_blocks; /* live ones */
-    uint64_t retired_blocks;       /* waiting for a grace period, or to be reused */
+    uint64_t retired_blocks;              /* waiting for a grace period, or to be reused */
     uint64_t slab_bytes, slabs, slabs_free, slabs_max;
-    uint64_t buckets;              /* size of the index */
+    uint64_t buckets;                        /* size of the index */
     uint64_t key_max, value_max, intent_max; /* bytes */
-    uint64_t slots_used, slots_max; /* thread slots of living processes */
-    uint64_t epoch;                /* grace periods begun */
-    uint64_t epoch_laggards;       /* slots of living processes that hold the epoch back */
-    uint64_t owners_issued;        /* process identities ever given */
-    int64_t now_ms;                /* the store's clock */
+    uint64_t slots_used, slots_max;          /* thread slots of living processes */
+    uint64_t epoch;                          /* grace periods begun */
+    uint64_t epoch_laggards; /* slots of living processes that hold the epoch back */
+    uint64_t owners_issued;  /* process identities ever given */
+    int64_t now_ms;          /* the store's clock */
 };
 
 /* What idem_check found. */

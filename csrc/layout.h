@@ -24,13 +24,13 @@
 #define IDEM__BYTE_ORDER 0x01020304u
 
 #define IDEM__PAGE_BYTES 4096u
-#define IDEM__SECRET_BYTES 192u       /* XXH3 wants at least 136 */
-#define IDEM__WAIT_WORDS 1024u        /* one page; a collision costs a spurious wake-up */
-#define IDEM__CHUNKS_MAX 4096u        /* index chunks: 1/8 of the slabs, 2^30 buckets of 2 MiB slabs */
-#define IDEM__SLOTS_MAX 8192u         /* threads of living processes at once; promised are 4096 */
-#define IDEM__SLABS_MAX 32768u        /* 15 bits of a block number */
-#define IDEM__SLAB_SHIFT_MIN 14u      /* 16 KiB: 64 slabs in the smallest region */
-#define IDEM__SLAB_SHIFT_MAX 21u      /* 2 MiB: one huge page; 32768 of them are 64 GiB */
+#define IDEM__SECRET_BYTES 192u  /* XXH3 wants at least 136 */
+#define IDEM__WAIT_WORDS 1024u   /* one page; a collision costs a spurious wake-up */
+#define IDEM__CHUNKS_MAX 4096u   /* index chunks: 1/8 of the slabs, 2^30 buckets of 2 MiB slabs */
+#define IDEM__SLOTS_MAX 8192u    /* threads of living processes at once; promised are 4096 */
+#define IDEM__SLABS_MAX 32768u   /* 15 bits of a block number */
+#define IDEM__SLAB_SHIFT_MIN 14u /* 16 KiB: 64 slabs in the smallest region */
+#define IDEM__SLAB_SHIFT_MAX 21u /* 2 MiB: one huge page; 32768 of them are 64 GiB */
 #define IDEM__REGION_MIN_BYTES (1u << 20)
 #define IDEM__REGION_MAX_BYTES ((uint64_t)IDEM__SLABS_MAX << IDEM__SLAB_SHIFT_MAX)
 #define IDEM__REGION_DEFAULT_BYTES ((uint64_t)256 << 20)
@@ -39,10 +39,10 @@
 #define IDEM__FIXED_BYTES (64u << 10) /* of the limit, kept for what stands before the slabs */
 
 /* What a new region's counters begin with. */
-#define IDEM__EPOCH_START 4u         /* above the grace period, so that "three ago" is not negative */
-#define IDEM__OWNER_START 1u         /* 0 is nobody */
+#define IDEM__EPOCH_START 4u /* above the grace period, so that "three ago" is not negative */
+#define IDEM__OWNER_START 1u /* 0 is nobody */
 #define IDEM__BUCKETS_LOG2_START 6u
-#define IDEM__BUCKETS_LOG2_MAX 30u   /* IDEM__CHUNKS_MAX chunks of 2^18 heads */
+#define IDEM__BUCKETS_LOG2_MAX 30u /* IDEM__CHUNKS_MAX chunks of 2^18 heads */
 
 #define IDEM__WAIT_OFF ((uint64_t)IDEM__PAGE_BYTES)
 #define IDEM__CHUNK_OFF (IDEM__WAIT_OFF + IDEM__WAIT_WORDS * sizeof(uint32_t))
@@ -97,9 +97,9 @@ struct header_shm {
 
     /* Time: store clock = host's boot clock + anchor; never behind high_ms. */
     _Alignas(IDEM_CACHE_LINE_BYTES) idem__a64 high_ms;
-    idem__a64 high_wall_ms;  /* Unix time when high_ms was last raised */
-    idem__a64 boot_id[2];    /* of the boot that anchor_ms belongs to; 0 = being set */
-    idem__a64 anchor_ms;     /* two's complement */
+    idem__a64 high_wall_ms; /* Unix time when high_ms was last raised */
+    idem__a64 boot_id[2];   /* of the boot that anchor_ms belongs to; 0 = being set */
+    idem__a64 anchor_ms;    /* two's complement */
 };
 static_assert(sizeof(struct header_shm) <= IDEM__PAGE_BYTES, "the header is one page");
 
@@ -113,7 +113,7 @@ static_assert(sizeof(struct slot_shm) == IDEM_CACHE_LINE_BYTES, "one line a slot
 
 struct slab_shm {
     idem__a64 state; /* slab.h: state, class, owner or epoch */
-    idem__a32 free;     /* hint: blocks that are or soon will be reusable; may be wrong without harm */
+    idem__a32 free;  /* hint: blocks that are or soon will be reusable; may be wrong without harm */
     idem__a32 useful_s; /* hint: when about half of the live blocks will have expired; likewise */
     idem__a32 generation_base; /* a zero block word reads as FREE with this generation */
     uint32_t spare[3];
@@ -123,8 +123,18 @@ static_assert(sizeof(struct slab_shm) == 32, "128 slabs a page");
 static_assert(IDEM__CHUNK_OFF % IDEM__PAGE_BYTES == 0 && IDEM__SLOT_OFF % IDEM__PAGE_BYTES == 0 &&
                   IDEM__SLAB_TABLE_OFF % IDEM__PAGE_BYTES == 0,
               "parts begin on pages, so that each is backed on its own");
-static_assert(IDEM__SLAB_TABLE_OFF + IDEM__SLABS_MAX * sizeof(struct slab_shm) <= IDEM__SLAB_AREA_OFF,
+static_assert(IDEM__SLAB_TABLE_OFF + IDEM__SLABS_MAX * sizeof(struct slab_shm) <=
+                  IDEM__SLAB_AREA_OFF,
               "the tables end before the slabs");
+
+/*
+ * A new region has one slab: number 0, index chunk 0, with one bucket head that ends the list. No value
+ * ever stands in it, so block numbers 0 and 1 are free for other meanings (word.h).
+ */
+#define IDEM__FIRST_SLABS 1u
+#define IDEM__FIRST_SLAB_STATE ((uint64_t)4) /* slab.h: SLAB_INDEX */
+#define IDEM__FIRST_CHUNK 1u                 /* slab 0, plus 1 */
+#define IDEM__FIRST_HEAD ((uint64_t)8)       /* list.h: LINK_READY, at the end of the list */
 
 /* What the index addresses: see list.h for a link's bits. */
 typedef idem__a64 link_shm;
@@ -132,15 +142,15 @@ typedef idem__a64 link_shm;
 /* One key. Followed by the key, the fingerprint if there is one, and the intent, each padded with
    zeros to 8 bytes, so that they are read and compared by words. */
 struct record_shm {
-    link_shm link;    /* to the next node of the list; carries this record's MARK */
-    uint64_t order;   /* hash | 1; immutable from publication */
-    idem__a64 life;   /* word.h: all that may change */
+    link_shm link;       /* to the next node of the list; carries this record's MARK */
+    uint64_t order;      /* hash | 1; immutable from publication */
+    idem__a64 life;      /* word.h: all that may change */
     uint64_t created_ns; /* store clock; above every earlier record of the key: its sequence */
     uint32_t ttl_s;      /* as claimed, rounded up; UINT32_MAX = for ever */
     uint32_t grace_ms;   /* crash grace */
     uint32_t checksum;   /* of what is immutable */
     uint16_t key_len;
-    uint16_t flags;      /* record.h */
+    uint16_t flags; /* record.h */
     uint32_t intent_len;
     uint32_t spare;
 };
@@ -148,9 +158,9 @@ static_assert(sizeof(struct record_shm) == 56, "a key of 36 bytes fits a block o
 
 /* The bytes kept with a done key. Followed by them. */
 struct value_shm {
-    uint32_t record_block;      /* whose value this is ... */
+    uint32_t record_block; /* whose value this is ... */
     uint32_t record_generation;
-    uint64_t length_completed;  /* length:24 bytes, completion time:40 ms of the store clock */
+    uint64_t length_completed; /* length:24 bytes, completion time:40 ms of the store clock */
 };
 static_assert(sizeof(struct value_shm) == 16, "64 bytes of value fit a block of 80");
 

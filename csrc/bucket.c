@@ -1,0 +1,135 @@
+#include "bucket.h"
+
+#include "error.h"
+#include "list.h"
+
+/* Are all processes whose owner id ends in `tail` dead? */
+static bool initialiser_dead(struct idem__region *region, uint32_t tail)
+{
+    for (uint64_t owner = tail; owner <= UINT32_MAX; owner += (uint64_t)LINK_OWNER_MASK + 1) {
+        if (owner == 0) {
+            continue;
+        }
+        if (!idem__owner_issued(region, (uint32_t)owner)) {
+            break;
+        }
+        if (!idem__owner_dead(region, (uint32_t)owner)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Becomes the one initialiser of a head that is 0 or whose initialiser died. */
+static bool become_initialiser(struct idem__op *op, link_shm *head)
+{
+    uint64_t me = (uint64_t)(op->thread->owner & LINK_OWNER_MASK) << LINK_OWNER_SHIFT | LINK_INIT;
+    uint64_t seen = idem__load64(head);
+    if (seen == 0) {
+        return idem__cas64(head, &seen, me);
+    }
+    return seen & LINK_INIT && initialiser_dead(op->region, (uint32_t)(seen >> LINK_OWNER_SHIFT)) &&
+           idem__cas64(head, &seen, me | idem__link_target(seen));
+}
+
+/* Puts the head in, walking from `ancestor`. */
+static int put_in(struct idem__op *op, link_shm *ancestor, link_shm *head, uint32_t index)
+{
+    uint64_t me = (uint64_t)(op->thread->owner & LINK_OWNER_MASK) << LINK_OWNER_SHIFT | LINK_INIT;
+    uint64_t itself = (uint64_t)index << LINK_TARGET_SHIFT | LINK_HEAD;
+    for (;;) {
+        struct idem__position at;
+        int status = idem__list_find(op, ancestor, idem__head_order(index), &at);
+        if (status) {
+            return status;
+        }
+        if (idem__link_target(at.seen) != itself) {
+            /* Not in: nobody but me writes the word. Release: ordered before the CAS anyway. */
+            idem__store64(head, me | idem__link_target(at.seen));
+            if (!idem__cas64(at.link, &at.seen, (at.seen & ~LINK_TARGET_BITS) | itself)) {
+                continue;
+            }
+        }
+        /* [M2] READY: who reaches it directly now may follow it. */
+        uint64_t seen = idem__load64(head);
+        while (!idem__cas64(head, &seen, LINK_READY | idem__link_target(seen))) {
+        }
+        return IDEM_OK;
+    }
+}
+
+/* The bucket's own head is not READY: put it in, or go by the nearest ancestor. */
+static IDEM_COLD link_shm *slow_start(struct idem__op *op, uint64_t p, uint32_t log2)
+{
+    const struct idem__region *region = op->region;
+    link_shm *ancestor = NULL;
+    uint64_t q = p;
+    do {
+        q &= q - 1;
+        ancestor = idem__head_at(region, idem__head_of(q, log2));
+    } while (q && (!ancestor || !(idem__load64(ancestor) & LINK_READY)));
+    if (!ancestor || !(idem__load64(ancestor) & LINK_READY)) {
+        (void)idem__fail(IDEM_ECORRUPT, "the region is damaged: bucket 0 of the index is missing; "
+                                        "restore the file or create a new one");
+        return NULL;
+    }
+    uint32_t index = idem__head_of(p, log2);
+    link_shm *head = idem__head_at(region, index);
+    if (region->readonly) {
+        return ancestor;
+    }
+    if (!head) {
+        /* No room for more heads: longer walks, nothing worse. */
+        if (index >> region->chunk_shift >= IDEM__CHUNKS_MAX ||
+            idem__slab_acquire_chunk(op, index >> region->chunk_shift)) {
+            return ancestor;
+        }
+        head = idem__head_at(region, index);
+    }
+    if (!head || !become_initialiser(op, head)) {
+        return ancestor;
+    }
+    return put_in(op, ancestor, head, index) == IDEM_OK ? head : NULL;
+}
+
+link_shm *idem__list_start(struct idem__op *op, uint64_t order)
+{
+    uint32_t log2 = idem__load32(&op->region->header->buckets_log2);
+    if (IDEM_UNLIKELY(log2 < BUCKETS_LOG2_MIN || log2 > BUCKETS_LOG2_MAX)) {
+        (void)idem__fail(IDEM_ECORRUPT, "the region is damaged: it claims 2^%u buckets", log2);
+        return NULL;
+    }
+    uint64_t p = order >> (64 - log2);
+    link_shm *head = idem__head_at(op->region, idem__head_of(p, log2));
+    if (IDEM_LIKELY(head && idem__load64(head) & LINK_READY)) {
+        return head;
+    }
+    if (p == 0) {
+        (void)idem__fail(IDEM_ECORRUPT, "the region is damaged: bucket 0 of the index is missing; "
+                                        "restore the file or create a new one");
+        return NULL;
+    }
+    return slow_start(op, p, log2);
+}
+
+/* The bucket's own head word; NULL if there is none yet. */
+static const link_shm *own_head(const struct idem__region *region, uint64_t order)
+{
+    uint32_t log2 = idem__load32(&region->header->buckets_log2);
+    if (log2 < BUCKETS_LOG2_MIN || log2 > BUCKETS_LOG2_MAX) {
+        return NULL;
+    }
+    return idem__head_at(region, idem__head_of(order >> (64 - log2), log2));
+}
+
+void idem__list_prefetch(const struct idem__region *region, uint64_t order)
+{
+    __builtin_prefetch(own_head(region, order)); /* of NULL: nothing */
+}
+
+const struct record_shm *idem__list_peek_first(const struct idem__region *region, uint64_t order)
+{
+    const link_shm *head = own_head(region, order);
+    uint64_t target = head ? idem__link_target(idem__peek64(head)) : 0;
+    return target && !(target & LINK_HEAD) ? idem__record_at(region, target) : NULL;
+}

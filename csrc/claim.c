@@ -1,0 +1,307 @@
+#include "claim.h"
+
+#include "call.h"
+#include "reclaim.h"
+
+/* Results of judge() beside statuses and REPORT_BUFFER. */
+#define JUDGE_GONE 3 /* the record is DEAD: the key is absent as far as it goes */
+
+int idem__claim_check(const struct idem__region *region, const struct idem_request *request)
+{
+    int status =
+        idem__check_struct("request", request, request ? request->size : 0, sizeof *request);
+    if (!status) {
+        status = idem__check_key(request->key, request->key_len);
+    }
+    if (!status) {
+        status = idem__check_ttl("ttl_ms", request->ttl_ms, false);
+    }
+    if (!status) {
+        status = idem__check_time("lease_ms", request->lease_ms, IDEM__LEASE_MAX_MS);
+    }
+    if (!status) {
+        status = idem__check_time("crash_grace_ms", request->crash_grace_ms, IDEM__GRACE_MAX_MS);
+    }
+    if (!status) {
+        status = idem__check_time("wait_ms", request->wait_ms, IDEM__WAIT_MAX_MS);
+    }
+    if (!status && IDEM_UNLIKELY(request->flags & ~(uint32_t)IDEM_HOLD)) {
+        status = idem__fail(IDEM_EINVAL, "flags: has unknown bits %#x; known are IDEM_HOLD",
+                            request->flags);
+    }
+    if (!status && IDEM_UNLIKELY(request->intent_len > 0)) {
+        uint64_t largest = region->classes[region->class_count - 1].block_bytes;
+        uint64_t rest = idem__record_bytes(request->key_len, request->fingerprint, 0);
+        if (!request->intent) {
+            status = idem__fail(IDEM_EINVAL, "intent: is NULL, but intent_len is %zu",
+                                request->intent_len);
+        } else if (request->intent_len > largest - rest) {
+            status =
+                idem__fail(IDEM_ETOOBIG, "intent: has %zu bytes; this store keeps at most %llu",
+                           request->intent_len, (unsigned long long)(largest - rest));
+        }
+    }
+    return status;
+}
+
+static uint32_t lease_from(uint64_t now_ms, uint64_t created_ms, int64_t lease_ms)
+{
+    if (lease_ms == 0) {
+        return 0;
+    }
+    return idem__lease_encode((now_ms > created_ms ? now_ms - created_ms : 0) + (uint64_t)lease_ms);
+}
+
+static void grant(struct idem_claim *claim, enum idem_outcome outcome, const struct idem__op *op,
+                  const struct idem__block *block, uint32_t attempt)
+{
+    claim->outcome = outcome;
+    claim->owner = op->thread->owner;
+    claim->block = block->number;
+    claim->generation = block->generation;
+    claim->record.attempt = (int32_t)attempt;
+}
+
+/* Tells the outcome: 0, or what idem__report_fill says. */
+static int tell(const struct idem__op *op, struct record_shm *record, uint64_t life,
+                const struct idem__block *block, enum idem_outcome outcome,
+                struct idem_claim *claim, struct idem__report *report)
+{
+    bool contents = outcome == IDEM_DONE || outcome == IDEM_HELD || outcome == IDEM_RECLAIMED;
+    int status = idem__report_fill(op, record, life, block, contents, report);
+    if (!status) {
+        claim->outcome = outcome;
+    }
+    return status;
+}
+
+static bool mismatches(const struct idem__op *op, const struct record_shm *record,
+                       const struct idem_request *request)
+{
+    return request->fingerprint && record->flags & RECORD_FINGERPRINT &&
+           idem__record_fits(op->region, record) &&
+           !idem__same_bytes(idem__record_fingerprint(record), request->fingerprint,
+                             IDEM_FINGERPRINT_SIZE);
+}
+
+/* Takes the claim over: `life` is ORPHANED, or PENDING with its lease run out. */
+static int take_over(struct idem__op *op, struct record_shm *record, uint64_t life,
+                     const struct idem__block *block, const struct idem_request *request,
+                     struct idem_claim *claim, struct idem__report *report)
+{
+    /* The earlier intent is copied before: afterwards there must be nothing left that can fail. */
+    int status = tell(op, record, life, block, IDEM_RECLAIMED, claim, report);
+    if (status) {
+        return status;
+    }
+    uint32_t attempt = idem__life_attempt(life) + 1;
+    uint32_t lease = lease_from(op->now_ms, idem__record_created_ms(record), request->lease_ms);
+    if (!idem__cas64(&record->life, &life, idem__life_pending(op->thread->owner, attempt, lease))) {
+        claim->outcome = 0;
+        return REPORT_AGAIN;
+    }
+    grant(claim, IDEM_RECLAIMED, op, block, attempt);
+    claim->record.state = IDEM_STATE_PENDING;
+    claim->record.lease_left_ms = request->lease_ms ? request->lease_ms : -1;
+    return IDEM_OK;
+}
+
+/* What a record of this very key means for the claim. */
+static int judge_once(struct idem__op *op, struct record_shm *record,
+                      const struct idem__block *block, const struct idem_request *request,
+                      struct idem_claim *claim, struct idem__report *report)
+{
+    uint64_t life = idem__load64(&record->life);
+    if (idem__life_expired(record, life, op->now_ms)) {
+        uint64_t dead = idem__life_dead(life);
+        return idem__cas64(&record->life, &life, dead) ? JUDGE_GONE : REPORT_AGAIN;
+    }
+    bool mismatch = mismatches(op, record, request);
+    uint32_t attempt = idem__life_attempt(life);
+    bool hold = record->flags & RECORD_HOLD || attempt >= LIFE_ATTEMPT_MAX;
+    switch (idem__life_state(life)) {
+    case LIFE_DEAD:
+        return JUDGE_GONE;
+    case LIFE_DONE:
+        return tell(op, record, life, block, mismatch ? IDEM_MISMATCH : IDEM_DONE, claim, report);
+    case LIFE_PENDING:
+        if (IDEM_UNLIKELY(!idem__owner_issued(op->region, idem__life_owner(life)))) {
+            break;
+        }
+        if (idem__owner_dead(op->region, idem__life_owner(life))) {
+            idem__record_orphan(op, record, &life);
+            return REPORT_AGAIN;
+        }
+        if (mismatch) {
+            return tell(op, record, life, block, IDEM_MISMATCH, claim, report);
+        }
+        if (op->now_ms < idem__lease_end_ms(record, life)) {
+            return tell(op, record, life, block, IDEM_BUSY, claim, report);
+        }
+        if (hold) {
+            idem__record_orphan(op, record, &life);
+            return REPORT_AGAIN;
+        }
+        return take_over(op, record, life, block, request, claim, report);
+    case LIFE_ORPHANED:
+        if (mismatch) {
+            return tell(op, record, life, block, IDEM_MISMATCH, claim, report);
+        }
+        if (hold) {
+            return tell(op, record, life, block, IDEM_HELD, claim, report);
+        }
+        if (op->now_ms < idem__life_since_ms(life) + record->grace_ms) {
+            return tell(op, record, life, block, IDEM_BUSY, claim, report);
+        }
+        return take_over(op, record, life, block, request, claim, report);
+    default:
+        break;
+    }
+    return idem__fail(IDEM_ECORRUPT,
+                      "the region is damaged: record %u has the impossible state %#llx; restore "
+                      "the file or create a new one",
+                      block->number, (unsigned long long)life);
+}
+
+static int judge(struct idem__op *op, struct record_shm *record, const struct idem_request *request,
+                 struct idem_claim *claim, struct idem__report *report)
+{
+    struct idem__block block;
+    if (IDEM_UNLIKELY(!idem__block_of(op->region, record, FAMILY_RECORD, &block))) {
+        return idem__fail(IDEM_ECORRUPT,
+                          "the region is damaged: the index leads into the middle of a block; "
+                          "restore the file or create a new one");
+    }
+    block.generation = idem__block_generation(idem__load64(block.word));
+    int result;
+    do {
+        result = judge_once(op, record, &block, request, claim, report);
+    } while (result == REPORT_AGAIN);
+    return result;
+}
+
+/* Writes a record into a block of mine; the link, and what depends on the predecessor, come later. */
+static struct record_shm *write_record(struct idem__op *op, const struct idem__block *block,
+                                       const struct idem_request *request, uint64_t order)
+{
+    struct record_shm *record = (struct record_shm *)(void *)block->content;
+    uint32_t lease = request->lease_ms ? idem__lease_encode((uint64_t)request->lease_ms) : 0;
+    record->order = order;
+    /* Relaxed: published by the insertion [M1]. */
+    idem__poke64(&record->life, idem__life_pending(op->thread->owner, 1, lease));
+    record->ttl_s = idem__ttl_s(request->ttl_ms);
+    record->grace_ms = (uint32_t)request->crash_grace_ms;
+    record->key_len = (uint16_t)request->key_len;
+    record->flags = (uint16_t)((request->flags & IDEM_HOLD ? RECORD_HOLD : 0) |
+                               (request->fingerprint ? RECORD_FINGERPRINT : 0));
+    record->intent_len = (uint32_t)request->intent_len;
+    record->spare = 0;
+    idem__a64 *at = idem__put_bytes(idem__record_key(record), request->key, request->key_len);
+    if (request->fingerprint) {
+        at = idem__put_bytes(at, request->fingerprint, IDEM_FINGERPRINT_SIZE);
+    }
+    if (request->intent_len) {
+        (void)idem__put_bytes(at, request->intent, request->intent_len);
+    }
+    return record;
+}
+
+/* Fills the claim of a key that was absent. */
+static void grant_new(const struct idem__op *op, const struct idem_request *request,
+                      const struct idem__block *block, struct idem_claim *claim)
+{
+    struct idem_record *out = &claim->record;
+    grant(claim, IDEM_CLAIMED, op, block, 1);
+    out->state = IDEM_STATE_PENDING;
+    out->id = idem__public_id(op->region, block->number, block->generation);
+    out->lease_left_ms = request->lease_ms ? request->lease_ms : -1;
+    out->expires_in_ms = request->ttl_ms;
+}
+
+int idem__claim_attempt(struct idem__op *op, const struct idem_request *request, uint64_t order,
+                        struct idem_claim *claim, struct idem__report *report)
+{
+    struct idem__block mine = {0};
+    struct record_shm *fresh = NULL, *dead = NULL;
+    uint64_t newest_ns = 0;
+    link_shm *start = idem__list_start(op, order);
+    int result = start ? IDEM_OK : IDEM_ECORRUPT;
+    while (!result) {
+        struct idem__position at;
+        result = idem__list_find(op, start, order, &at);
+        struct record_shm *cursor =
+            !result && at.record && at.record->order == order ? at.record : NULL;
+        bool decided = false;
+        while (cursor && !result && !decided) {
+            if (idem__record_has_key(op->region, cursor, request->key, request->key_len)) {
+                result = judge(op, cursor, request, claim, report);
+                decided = result == IDEM_OK;
+                if (result == JUDGE_GONE) {
+                    dead = cursor;
+                    newest_ns = idem__max_u64(newest_ns, cursor->created_ns);
+                    result = IDEM_OK;
+                }
+            }
+            if (!result && !decided) {
+                result = idem__list_next_in_run(op, cursor, &cursor);
+            }
+        }
+        if (result || decided) {
+            break;
+        }
+        if (!fresh) {
+            result = idem__block_alloc(
+                op, FAMILY_RECORD,
+                idem__record_bytes(request->key_len, request->fingerprint, request->intent_len),
+                &mine);
+            if (result) {
+                break;
+            }
+            fresh = write_record(op, &mine, request, order);
+        }
+        /* Above every earlier record of the key: their sequence. */
+        fresh->created_ns = idem__max_u64(op->now_ms * 1000000, newest_ns + 1);
+        fresh->checksum = idem__record_checksum(fresh);
+        if (idem__list_insert(op, &at, fresh)) {
+            uint64_t bound_s = op->now_ms / 1000 + idem__ttl_s(request->ttl_ms);
+            idem__block_publish(&mine, (uint32_t)idem__min_u64(bound_s, BLOCK_BOUND_NEVER - 1));
+            grant_new(op, request, &mine, claim);
+            fresh = NULL;
+            break;
+        }
+    }
+    if (fresh) {
+        idem__block_give_back(&mine);
+    }
+    if (IDEM_UNLIKELY(dead != NULL)) {
+        /* Expired a moment ago, or left by a process that died: nothing of it stays behind. */
+        uint64_t life = idem__load64(&dead->life);
+        int status = idem__record_bury(op, dead, life);
+        result = result ? result : status;
+    }
+    return result;
+}
+
+int idem__claim_now(struct idem__op *op, const struct idem_request *request, uint64_t order,
+                    struct idem_claim *claim)
+{
+    struct idem__report report = {.out = &claim->record};
+    for (;;) {
+        idem__op_enter(op);
+        int result = idem__claim_attempt(op, request, order, claim, &report);
+        idem__op_leave(op);
+        if (IDEM_LIKELY(result == IDEM_OK)) {
+            return IDEM_OK;
+        }
+        if (result == IDEM_EFULL && idem__make_room(op)) {
+            continue;
+        }
+        if (result == REPORT_BUFFER) {
+            result = idem__report_grow(&report);
+            if (!result) {
+                continue;
+            }
+        }
+        return result == IDEM_EFULL ? idem__fail_full(op) : result;
+    }
+}

@@ -1,0 +1,111 @@
+/*
+ * list.h - the index: one lock-free ordered list, with bucket heads in it. Layer 8.
+ *
+ * Harris' and Michael's list (marks in the link of the node that goes), threaded by Shalev and
+ * Shavit's split ordering. The order key of a record is its hash with the lowest bit set; bucket p of
+ * 2^k has a head of order p << (64 - k), lowest bit clear. Growth doubles k; a head, once in, stays.
+ *
+ * A link word:
+ *
+ *    63          40 39                          8 7    4  3  2  1  0
+ *   +--------------+-----------------------------+------+--+--+--+--+
+ *   | initialiser  |  target: offset / 16 in the |  0   |R |I |H |M |
+ *   | (owner, low) |  slab area, or head's index |      |  |  |  |  |
+ *   +--------------+-----------------------------+------+--+--+--+--+
+ *   M MARK: the node that holds this link is going     H HEAD: the target is a bucket head
+ *   I INIT: this head is being put in, by a process whose owner id ends in `initialiser`
+ *   R READY: this head is in; target 0 without H: end of the list
+ *
+ * Guarantees that the other files name:
+ *  [L1] One insertion point: a new record of order o goes to the link before the first node with an
+ *       order >= o, unmarked at that moment. Two claims of one key meet there; one CAS wins.
+ *  [L2] A head word is 0, or INIT with one initialiser, or READY. Reached directly, an INIT head is
+ *       not followed; reached through the list, it is a node like others.
+ *  [L3] After a record is DEAD and marked, a find from its bucket to the end of its run that ends
+ *       without a restart leaves it unreachable for whoever enters a section later.
+ *  [L4] Orders never decrease along the list, and runs of equal order are capped: walks end.
+ */
+#ifndef IDEM_LIST_H
+#define IDEM_LIST_H
+
+#include "slab.h"
+
+#define LINK_MARK 1u
+#define LINK_HEAD 2u
+#define LINK_INIT 4u
+#define LINK_READY 8u
+#define LINK_TARGET_SHIFT 8u
+#define LINK_TARGET_BITS ((uint64_t)UINT32_MAX << LINK_TARGET_SHIFT | LINK_HEAD)
+#define LINK_OWNER_SHIFT 40u
+#define LINK_OWNER_MASK 0xffffffu
+
+static_assert(LINK_READY == IDEM__FIRST_HEAD, "as a new region has it");
+#define BUCKETS_LOG2_MIN 6u
+#define BUCKETS_LOG2_MAX 30u
+/* Records of one order key in a row, dead ones that nobody has unlinked yet included. */
+#define RUN_MAX 65536u
+
+/* Where a find ended: the link before the first node with order >= bound, and that node. */
+struct idem__position {
+    link_shm *link;
+    uint64_t seen;             /* value of *link: not marked */
+    struct record_shm *record; /* NULL: a head, or the end */
+};
+
+static inline uint64_t idem__link_target(uint64_t link) { return link & LINK_TARGET_BITS; }
+
+/* The record that a link names; NULL if that is no place for one. */
+static inline struct record_shm *idem__record_at(const struct idem__region *region, uint64_t link)
+{
+    uint64_t offset = (uint64_t)(uint32_t)(link >> LINK_TARGET_SHIFT) << 4;
+    uint32_t slab = (uint32_t)(offset >> region->slab_shift);
+    uint64_t inside = offset & (((uint64_t)1 << region->slab_shift) - 1);
+    if (IDEM_UNLIKELY(slab >= idem__slab_high(region) ||
+                      (idem__load64(&region->slab_table[slab].state) & SLAB_STATE_FAMILY_BITS) !=
+                          idem__slab_word(SLAB_ACTIVE, FAMILY_RECORD, 0, 0) ||
+                      inside + sizeof(struct record_shm) > (uint64_t)1 << region->slab_shift)) {
+        return NULL;
+    }
+    return (struct record_shm *)(void *)(region->slab_area + offset);
+}
+static inline uint64_t idem__link_to(const struct idem__region *region,
+                                     const struct record_shm *record)
+{
+    uint64_t offset = (uint64_t)((const char *)record - region->slab_area);
+    return offset >> 4 << LINK_TARGET_SHIFT;
+}
+
+/*
+ * The head to start from for `order`: its bucket's, or, while that is not READY, the nearest ancestor's
+ * that is. Puts a missing head in where it can. NULL: damaged.
+ */
+link_shm *idem__list_start(struct idem__op *op, uint64_t order);
+
+/* Prefetches the head word of a bucket. */
+void idem__list_prefetch(const struct idem__region *region, uint64_t order);
+/* For prefetching: the record that the bucket's own head links to now, or NULL. Inside a section. */
+const struct record_shm *idem__list_peek_first(const struct idem__region *region, uint64_t order);
+
+/* From `start`: the first node with order >= bound; unlinks the marked ones on its way. IDEM_ECORRUPT. */
+int idem__list_find(struct idem__op *op, link_shm *start, uint64_t bound,
+                    struct idem__position *at);
+
+/* The first record of order `order` that is not going, NULL if none. Writes nothing. */
+int idem__list_seek(const struct idem__op *op, link_shm *start, uint64_t order,
+                    struct record_shm **record);
+
+/* The node after `record` if it has the same order, in *next; else NULL there. */
+int idem__list_next_in_run(const struct idem__op *op, const struct record_shm *record,
+                           struct record_shm **next);
+
+/* Puts a record in at a position found for its order. False: the link has changed, find again. */
+bool idem__list_insert(struct idem__op *op, const struct idem__position *at,
+                       struct record_shm *record);
+
+/* [L3] Marks a DEAD record and makes it unreachable. IDEM_ECORRUPT. */
+int idem__list_remove(struct idem__op *op, struct record_shm *record);
+
+/* Is this very record in the list? */
+int idem__list_contains(struct idem__op *op, const struct record_shm *record, bool *found);
+
+#endif

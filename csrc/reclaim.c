@@ -1,0 +1,168 @@
+#include "reclaim.h"
+
+static struct record_shm *record_in(const struct idem__block *block)
+{
+    return (struct record_shm *)(void *)block->content;
+}
+static struct value_shm *value_in(const struct idem__block *block)
+{
+    return (struct value_shm *)(void *)block->content;
+}
+
+void idem__value_retire(struct idem__op *op, uint32_t number, uint32_t record_block,
+                        uint32_t record_generation)
+{
+    struct idem__block block;
+    if (number <= LIFE_VALUE_EMPTY || !idem__block_at(op->region, number, FAMILY_VALUE, &block)) {
+        return;
+    }
+    uint64_t word = idem__load64(block.word);
+    const struct value_shm *value = value_in(&block);
+    /* Still TAKEN: its owner, or the hand after that one's death, finishes it. */
+    if (idem__block_state(word) == BLOCK_LIVE && value->record_block == record_block &&
+        value->record_generation == record_generation) {
+        (void)idem__block_retire(op, &block, word);
+    }
+}
+
+/* Zeroes what a person put into a record and its value: key, fingerprint, intent, value. Not the links,
+   lengths and words, by which others still find their way. */
+static void wipe(const struct idem__op *op, struct record_shm *record, uint64_t dead)
+{
+    struct idem__block value;
+    if (idem__record_fits(op->region, record)) {
+        idem__zero_bytes(idem__record_key(record),
+                         idem__record_bytes(record->key_len, record->flags & RECORD_FINGERPRINT,
+                                            record->intent_len) -
+                             sizeof *record);
+    }
+    if (idem__life_value(dead) > LIFE_VALUE_EMPTY &&
+        idem__block_at(op->region, idem__life_value(dead), FAMILY_VALUE, &value)) {
+        uint32_t owner = 0, generation = 0;
+        struct idem__block of;
+        if (idem__block_of(op->region, record, FAMILY_RECORD, &of)) {
+            owner = of.number;
+            generation = idem__block_generation(idem__load64(of.word));
+        }
+        if (idem__block_state(idem__load64(value.word)) != BLOCK_FREE &&
+            value_in(&value)->record_block == owner &&
+            value_in(&value)->record_generation == generation) {
+            idem__zero_bytes(idem__value_bytes(value_in(&value)),
+                             value.klass->block_bytes - sizeof(struct value_shm));
+        }
+    }
+}
+
+int idem__record_bury(struct idem__op *op, struct record_shm *record, uint64_t dead)
+{
+    if (dead & LIFE_WIPE) {
+        wipe(op, record, dead);
+    }
+    int status = idem__list_remove(op, record);
+    struct idem__block block;
+    if (status || !idem__block_of(op->region, record, FAMILY_RECORD, &block)) {
+        return status;
+    }
+    uint64_t word = idem__load64(block.word);
+    if (idem__block_state(word) == BLOCK_LIVE) {
+        (void)idem__block_retire(op, &block, word);
+    }
+    idem__value_retire(op, idem__life_value(dead), block.number, idem__block_generation(word));
+    return IDEM_OK;
+}
+
+void idem__record_orphan(const struct idem__op *op, struct record_shm *record, uint64_t *life)
+{
+    uint64_t orphan = idem__life_orphaned(idem__life_attempt(*life), op->now_ms);
+    if (idem__cas64(&record->life, life, orphan)) {
+        *life = orphan;
+    }
+}
+
+static bool owner_dead(const struct idem__op *op, uint32_t owner)
+{
+    return idem__owner_issued(op->region, owner) && idem__owner_dead(op->region, owner);
+}
+
+/* A published record: true if it was buried now. */
+static bool visit_record(struct idem__op *op, const struct idem__block *block, uint64_t word)
+{
+    struct record_shm *record = record_in(block);
+    uint64_t life = idem__load64(&record->life);
+    if (idem__life_state(life) == LIFE_PENDING && owner_dead(op, idem__life_owner(life))) {
+        idem__record_orphan(op, record, &life);
+    }
+    if (idem__life_expired(record, life, op->now_ms)) {
+        uint64_t dead = idem__life_dead(life);
+        if (idem__cas64(&record->life, &life, dead)) {
+            life = dead;
+        }
+    }
+    if (idem__life_state(life) == LIFE_DEAD) {
+        return idem__record_bury(op, record, life) == IDEM_OK;
+    }
+    uint32_t bound_s = idem__life_bound_s(record, life, op->now_ms);
+    if (bound_s != idem__block_arg(word)) {
+        idem__block_set_bound(block, word, bound_s);
+    }
+    return false;
+}
+
+/* Does a record name this value block? If so *bound_s is when to look again. */
+static bool value_named(const struct idem__op *op, const struct idem__block *block,
+                        uint32_t *bound_s)
+{
+    const struct value_shm *value = value_in(block);
+    struct idem__block owner;
+    if (!idem__block_at(op->region, value->record_block, FAMILY_RECORD, &owner) ||
+        !idem__block_is(idem__load64(owner.word), value->record_generation)) {
+        return false;
+    }
+    const struct record_shm *record = record_in(&owner);
+    uint64_t life = idem__load64(&record->life);
+    if (idem__life_state(life) != LIFE_DONE || idem__life_value(life) != block->number) {
+        return false;
+    }
+    *bound_s = idem__life_bound_s(record, life, op->now_ms);
+    return true;
+}
+
+bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem__family family,
+                      uint64_t word)
+{
+    uint32_t bound_s = 0;
+    block->generation = idem__block_generation(word);
+    if (idem__block_state(word) == BLOCK_LIVE && family == FAMILY_RECORD) {
+        return visit_record(op, block, word);
+    }
+    if (idem__block_state(word) == BLOCK_TAKEN) {
+        if (!owner_dead(op, idem__block_arg(word))) {
+            return false;
+        }
+        /* [H1] Its owner died between taking and publishing the word. Dead, it can neither link nor
+           name the block any more: what is seen now stays. LIVE if in use, else RETIRED, never
+           FREE: a section entered before its removal may still look at it. */
+        bool used = false;
+        if (family == FAMILY_RECORD) {
+            if (idem__list_contains(op, record_in(block), &used)) {
+                return false;
+            }
+        } else {
+            used = value_named(op, block, &bound_s);
+        }
+        if (used) {
+            (void)idem__cas64(block->word, &word,
+                              idem__block_word(BLOCK_LIVE, block->generation, 0));
+            return false;
+        }
+        return idem__block_retire(op, block, word);
+    }
+    /* A published value. It was named before it became LIVE: not named now is never again. */
+    if (!value_named(op, block, &bound_s)) {
+        return idem__block_retire(op, block, word);
+    }
+    if (bound_s != idem__block_arg(word)) {
+        idem__block_set_bound(block, word, bound_s);
+    }
+    return false;
+}

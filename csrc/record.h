@@ -1,0 +1,165 @@
+/*
+ * record.h - the bytes of a record and of a value. Layer 9.
+ *
+ * Content is read by 64-bit relaxed loads: the few writes that may race with a reader (forget's
+ * zeroing) are such stores too, and the reader looks at the life word again after copying.
+ */
+#ifndef IDEM_RECORD_H
+#define IDEM_RECORD_H
+
+#include "list.h"
+
+#define RECORD_HOLD 1u        /* on_crash = hold */
+#define RECORD_FINGERPRINT 2u /* 16 bytes follow the key */
+
+#define VALUE_LENGTH_BITS 24u
+#define VALUE_LENGTH_MAX ((1u << VALUE_LENGTH_BITS) - 1)
+
+static_assert(IDEM__BYTE_ORDER == 0x01020304u && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "partial words are put together for little-endian machines");
+
+/* The 1 to 7 bytes at `from`, as a word padded with zeros. */
+static inline uint64_t idem__partial_word(const uint8_t *from, size_t bytes)
+{
+    uint64_t word = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        word |= (uint64_t)from[i] << (8 * i);
+    }
+    return word;
+}
+static inline uint64_t idem__whole_word(const uint8_t *from)
+{
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+/* The last bytes % 8 of `bytes` >= 8 bytes: from one overlapping load. */
+static inline uint64_t idem__tail_word(const uint8_t *from, size_t bytes)
+{
+    return bytes >= 8 ? idem__whole_word(from + bytes - 8) >> (8 * (8 - bytes % 8))
+                      : idem__partial_word(from, bytes);
+}
+
+/* Writes bytes padded with zeros to whole words; returns the word after them. */
+static inline idem__a64 *idem__put_bytes(idem__a64 *to, const void *from, size_t bytes)
+{
+    const uint8_t *source = from;
+    size_t words = bytes / 8;
+    for (size_t i = 0; i < words; i++) {
+        idem__poke64(&to[i], idem__whole_word(source + 8 * i));
+    }
+    if (bytes % 8) {
+        idem__poke64(&to[words++], idem__tail_word(source, bytes));
+    }
+    return to + words;
+}
+
+static inline bool idem__same_bytes(const idem__a64 *stored, const void *bytes, size_t count)
+{
+    const uint8_t *source = bytes;
+    size_t words = count / 8;
+    uint64_t difference = 0;
+    for (size_t i = 0; i < words; i++) {
+        difference |= idem__peek64(&stored[i]) ^ idem__whole_word(source + 8 * i);
+    }
+    if (count % 8) {
+        difference |= idem__peek64(&stored[words]) ^ idem__tail_word(source, count);
+    }
+    return difference == 0;
+}
+
+static inline void idem__get_bytes(void *to, const idem__a64 *from, size_t bytes)
+{
+    uint8_t *target = to;
+    size_t words = bytes / 8, rest = bytes % 8;
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word = idem__peek64(&from[i]);
+        memcpy(target + 8 * i, &word, 8);
+    }
+    if (rest) {
+        uint64_t word = idem__peek64(&from[words]);
+        for (size_t i = 0; i < rest; i++) {
+            target[8 * words + i] = (uint8_t)(word >> (8 * i));
+        }
+    }
+}
+
+static inline void idem__zero_bytes(idem__a64 *at, size_t bytes)
+{
+    for (size_t i = 0; i < idem__div_up(bytes, 8); i++) {
+        idem__poke64(&at[i], 0);
+    }
+}
+
+/* Where the parts of a record stand. */
+static inline idem__a64 *idem__record_key(const struct record_shm *record)
+{
+    return (idem__a64 *)(void *)((char *)(uintptr_t)record + sizeof(struct record_shm));
+}
+static inline idem__a64 *idem__record_fingerprint(const struct record_shm *record)
+{
+    return idem__record_key(record) + idem__div_up(record->key_len, 8);
+}
+static inline idem__a64 *idem__record_intent(const struct record_shm *record)
+{
+    uint32_t words = record->flags & RECORD_FINGERPRINT ? IDEM_FINGERPRINT_SIZE / 8 : 0;
+    return idem__record_fingerprint(record) + words;
+}
+static inline uint64_t idem__record_bytes(uint64_t key_len, bool fingerprint, uint64_t intent_len)
+{
+    return sizeof(struct record_shm) + idem__align_up(key_len, 8) +
+           (fingerprint ? IDEM_FINGERPRINT_SIZE : 0) + idem__align_up(intent_len, 8);
+}
+
+/* Do the lengths that a record states stay inside its slab? */
+static inline bool idem__record_fits(const struct idem__region *region,
+                                     const struct record_shm *record)
+{
+    uint64_t slab_bytes = (uint64_t)1 << region->slab_shift;
+    uint64_t inside = (uint64_t)((const char *)record - region->slab_area) & (slab_bytes - 1);
+    return record->key_len <= IDEM_KEY_MAX && record->key_len > 0 &&
+           inside + idem__record_bytes(record->key_len, record->flags & RECORD_FINGERPRINT,
+                                       record->intent_len) <=
+               slab_bytes;
+}
+
+/* Is it the record of this key? */
+static inline bool idem__record_has_key(const struct idem__region *region,
+                                        const struct record_shm *record, const void *key,
+                                        size_t key_len)
+{
+    return record->key_len == key_len && idem__record_fits(region, record) &&
+           idem__same_bytes(idem__record_key(record), key, key_len);
+}
+
+/* Of what is immutable; multiply-fold of the header's words and the hash of the key. */
+static inline uint32_t idem__record_checksum(const struct record_shm *record)
+{
+    const uint64_t odd = 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
+    uint64_t sum = record->order * odd;
+    sum = (sum ^ record->created_ns) * odd;
+    sum = (sum ^ ((uint64_t)record->ttl_s << 32 | record->grace_ms)) * odd;
+    sum = (sum ^
+           ((uint64_t)record->intent_len << 32 | (uint64_t)record->flags << 16 | record->key_len)) *
+          odd;
+    return (uint32_t)(sum >> 32);
+}
+
+static inline uint64_t idem__record_created_ms(const struct record_shm *record)
+{
+    return record->created_ns / 1000000;
+}
+static inline uint64_t idem__value_length(const struct value_shm *value)
+{
+    return value->length_completed & VALUE_LENGTH_MAX;
+}
+static inline uint64_t idem__value_completed_ms(const struct value_shm *value)
+{
+    return value->length_completed >> VALUE_LENGTH_BITS;
+}
+static inline idem__a64 *idem__value_bytes(const struct value_shm *value)
+{
+    return (idem__a64 *)(void *)((char *)(uintptr_t)value + sizeof(struct value_shm));
+}
+
+#endif

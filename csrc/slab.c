@@ -1,0 +1,250 @@
+#include "slab.h"
+
+#include "error.h"
+
+#define SLAB_ENTRIES_PER_PAGE (IDEM__PAGE_BYTES / (uint32_t)sizeof(struct slab_shm))
+/* A full file system is not asked again for so long: a refused claim must stay cheap. */
+#define NO_PAGES_PAUSE_MS 1000u
+/* A slab whose generations came so far is not drained any more: its base could not rise above. */
+#define GENERATION_DRAIN_MAX (BLOCK_GENERATION_MAX / 2)
+
+static uint64_t slab_offset(const struct idem__region *region, uint32_t slab)
+{
+    return IDEM__SLAB_AREA_OFF + ((uint64_t)slab << region->slab_shift);
+}
+
+static bool names_chunk(const struct idem__region *region, uint32_t slab)
+{
+    for (uint32_t i = 0; i < IDEM__CHUNKS_MAX; i++) {
+        if (idem__load32(&region->chunks[i]) == slab + 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* INIT or PUNCH of a dead owner: what it became, or may become. The dead name nothing any more, so
+   the chunk table's answer is stable. */
+static void recover(struct idem__region *region, uint32_t slab, uint64_t state)
+{
+    uint32_t owner = idem__slab_arg(state);
+    if (idem__owner_issued(region, owner) && idem__owner_dead(region, owner)) {
+        bool chunk = idem__slab_state(state) == SLAB_INIT && names_chunk(region, slab);
+        (void)idem__cas64(&region->slab_table[slab].state, &state,
+                          idem__slab_word(chunk ? SLAB_INDEX : SLAB_UNUSED, 0, 0, 0));
+    }
+}
+
+static bool drained(const struct idem__region *region, uint64_t state)
+{
+    return idem__slab_state(state) == SLAB_DRAINING &&
+           idem__grace_over(region, idem__slab_arg(state));
+}
+
+/* Adds an entry to the table. IDEM_EFULL at the limit. */
+static int extend_table(struct idem__op *op)
+{
+    struct header_shm *header = op->region->header;
+    uint32_t high = idem__load32(&header->slab_high);
+    uint32_t limit = idem__load32(&header->slab_limit);
+    if (high >= limit || high >= IDEM__SLABS_MAX) {
+        return IDEM_EFULL;
+    }
+    if (high % SLAB_ENTRIES_PER_PAGE == 0) {
+        /* Before slab_high covers the page: an entry below it is never a hole. */
+        int status = idem__region_back(
+            op->region, IDEM__SLAB_TABLE_OFF + high * sizeof(struct slab_shm), IDEM__PAGE_BYTES);
+        if (status) {
+            return status;
+        }
+    }
+    (void)idem__cas32(&header->slab_high, &high, high + 1);
+    return IDEM_OK;
+}
+
+/* A slab in INIT(me): emptied ones first, then unused ones, then a new one. */
+static int take_slab(struct idem__op *op, uint32_t *taken)
+{
+    struct idem__region *region = op->region;
+    uint64_t mine = idem__slab_word(SLAB_INIT, 0, 0, op->thread->owner);
+    for (;;) {
+        uint32_t high = idem__slab_high(region), unused = high;
+        uint32_t looks = high < SLAB_SEARCH_MAX ? high : SLAB_SEARCH_MAX;
+        for (uint32_t i = 0; i < looks; i++) {
+            uint32_t slab = (op->thread->table_position + i) % high;
+            idem__a64 *word = &region->slab_table[slab].state;
+            uint64_t state = idem__load64(word);
+            if (idem__slab_state(state) == SLAB_INIT || idem__slab_state(state) == SLAB_PUNCH) {
+                recover(region, slab, state);
+                state = idem__load64(word);
+            }
+            if (drained(region, state) && idem__cas64(word, &state, mine)) {
+                *taken = slab;
+                return IDEM_OK;
+            }
+            if (idem__slab_state(state) == SLAB_UNUSED && unused == high) {
+                unused = slab;
+            }
+        }
+        if (unused < high) {
+            uint64_t state = idem__slab_word(SLAB_UNUSED, 0, 0, 0);
+            if (idem__cas64(&region->slab_table[unused].state, &state, mine)) {
+                *taken = unused;
+                return IDEM_OK;
+            }
+            continue;
+        }
+        op->thread->table_position = high ? (op->thread->table_position + looks) % high : 0;
+        int status = extend_table(op);
+        if (status) {
+            return status;
+        }
+        /* The new entry is the last one: look there. */
+        op->thread->table_position = high;
+    }
+}
+
+/* take_slab, with pages. */
+static int take_backed_slab(struct idem__op *op, uint32_t *taken)
+{
+    struct header_shm *header = op->region->header;
+    if (idem__load64(&header->no_pages_until_ms) > op->now_ms) {
+        return idem__fail(IDEM_EFULL, "the region's file system was full a moment ago");
+    }
+    int status = take_slab(op, taken);
+    if (status) {
+        return status;
+    }
+    status = idem__region_back(op->region, slab_offset(op->region, *taken),
+                               (uint64_t)1 << op->region->slab_shift);
+    if (status) {
+        idem__store64(&op->region->slab_table[*taken].state, idem__slab_word(SLAB_UNUSED, 0, 0, 0));
+        idem__store64(&header->no_pages_until_ms, op->now_ms + NO_PAGES_PAUSE_MS);
+    }
+    return status;
+}
+
+/* More records need more buckets: at least 4/3 of them, so that the load stays below 0.75. */
+static void grow_index(struct idem__region *region, uint32_t records)
+{
+    struct header_shm *header = region->header;
+    uint64_t capacity =
+        atomic_fetch_add_explicit(&header->record_capacity, records, memory_order_relaxed) +
+        records;
+    uint32_t log2_max = 12 + region->chunk_shift; /* IDEM__CHUNKS_MAX chunks */
+    uint32_t log2 = idem__load32(&header->buckets_log2);
+    while (log2 < log2_max && ((uint64_t)3 << log2) < 4 * capacity) {
+        log2++;
+    }
+    idem__max32(&header->buckets_log2, log2);
+}
+static_assert(IDEM__CHUNKS_MAX == 1u << 12, "grow_index counts on it");
+
+int idem__slab_acquire(struct idem__op *op, enum idem__family family, uint32_t klass,
+                       uint32_t *slab)
+{
+    struct idem__region *region = op->region;
+    int status = take_backed_slab(op, slab);
+    if (status) {
+        return status;
+    }
+    struct slab_shm *entry = &region->slab_table[*slab];
+    uint32_t count = region->classes[klass].count;
+    /* Zero words are FREE with the entry's generation base, which is above all earlier ones. */
+    memset(idem__slab_base(region, *slab), 0, count * sizeof(uint64_t));
+    idem__poke32(&entry->free, count);
+    idem__poke32(&entry->useful_s, UINT32_MAX);
+    if (family == FAMILY_RECORD) {
+        grow_index(region, count);
+    }
+    /* [S1] Release: whoever sees ACTIVE sees the words. */
+    idem__store64(&entry->state, idem__slab_word(SLAB_ACTIVE, family, klass, 0));
+    return IDEM_OK;
+}
+
+int idem__slab_acquire_chunk(struct idem__op *op, uint32_t chunk)
+{
+    struct idem__region *region = op->region;
+    uint32_t slab = 0;
+    int status = take_backed_slab(op, &slab);
+    if (status) {
+        return status;
+    }
+    memset(idem__slab_base(region, slab), 0, (size_t)1 << region->slab_shift);
+    uint32_t absent = 0;
+    /* [S2] The chunk is in use from this CAS on; if this process dies before the next line, whoever
+       recovers the slab finds it named. */
+    bool won = idem__cas32(&region->chunks[chunk], &absent, slab + 1);
+    uint32_t past = (uint32_t)idem__load64(&region->header->epoch) - IDEM__GRACE;
+    idem__store64(&region->slab_table[slab].state,
+                  won ? idem__slab_word(SLAB_INDEX, 0, 0, 0)
+                      : idem__slab_word(SLAB_DRAINING, 0, 0, past));
+    return IDEM_OK;
+}
+
+bool idem__slab_drain(struct idem__op *op, uint32_t slab)
+{
+    struct idem__region *region = op->region;
+    struct slab_shm *entry = &region->slab_table[slab];
+    uint64_t state = idem__load64(&entry->state);
+    uint32_t klass = idem__slab_class(state);
+    if (idem__slab_state(state) != SLAB_ACTIVE || klass >= region->class_count) {
+        return false;
+    }
+    idem__a64 *words = idem__slab_words(region, slab);
+    uint32_t count = region->classes[klass].count, me = op->thread->owner, highest = 0, i = 0;
+    for (; i < count; i++) {
+        uint64_t word = idem__load64(&words[i]);
+        uint32_t generation = idem__generation_of(word, entry) + 1,
+                 block_state = idem__block_state(word);
+        bool reusable =
+            block_state == BLOCK_FREE ||
+            (block_state == BLOCK_RETIRED && idem__grace_over(region, idem__block_arg(word)));
+        if (!reusable || generation > GENERATION_DRAIN_MAX ||
+            !idem__cas64(&words[i], &word, idem__block_word(BLOCK_TAKEN, generation, me))) {
+            break;
+        }
+        highest = generation > highest ? generation : highest;
+    }
+    uint32_t epoch = (uint32_t)idem__load64(&region->header->epoch);
+    if (i == count) {
+        /* Before the slab changes hands: no later block of it repeats a generation. */
+        idem__max32(&entry->generation_base, highest + 1);
+        if (idem__cas64(&entry->state, &state,
+                        idem__slab_word(SLAB_DRAINING, idem__slab_family(state), klass, epoch))) {
+            if (idem__slab_family(state) == FAMILY_RECORD) {
+                atomic_fetch_sub_explicit(&region->header->record_capacity, count,
+                                          memory_order_relaxed);
+            }
+            return true;
+        }
+    }
+    while (i-- > 0) {
+        /* Mine, and I live: nobody else moves a TAKEN word. */
+        idem__store64(
+            &words[i],
+            idem__block_word(BLOCK_FREE, idem__block_generation(idem__peek64(&words[i])), 0));
+    }
+    return false;
+}
+
+uint32_t idem__slab_trim(struct idem__op *op, uint32_t reserve)
+{
+    struct idem__region *region = op->region;
+    uint32_t high = idem__slab_high(region), kept = 0, punched = 0;
+    for (uint32_t slab = 0; slab < high; slab++) {
+        idem__a64 *word = &region->slab_table[slab].state;
+        uint64_t state = idem__load64(word);
+        if (!drained(region, state) || kept++ < reserve) {
+            continue;
+        }
+        if (idem__cas64(word, &state, idem__slab_word(SLAB_PUNCH, 0, 0, op->thread->owner))) {
+            /* If it fails the pages stay: harmless. */
+            (void)idem__region_punch(region, slab_offset(region, slab),
+                                     (uint64_t)1 << region->slab_shift);
+            idem__store64(word, idem__slab_word(SLAB_UNUSED, 0, 0, 0));
+            punched++;
+        }
+    }
+    return punched;
+}

@@ -1,0 +1,134 @@
+/*
+ * slab.h - slabs: the unit in which memory is had from the system and changes its class. Layer 7.
+ *
+ * The state word of a slab table entry:
+ *
+ *    63                 32 31        17  16  15         3 2   0
+ *   +---------------------+-------------+---+------------+-----+
+ *   |          0          |      0      | 0 |      0     |  0  |  UNUSED    no pages wanted
+ *   |       owner:32      |      0      | 0 |      0     |  1  |  INIT      being prepared
+ *   |          0          |      0      | f |  class:13  |  2  |  ACTIVE    blocks of family f
+ *   |    epoch:32 (low)   |      0      | f |  class:13  |  3  |  DRAINING  reusable after a grace
+ *   |          0          |      0      | 0 |      0     |  4  |  INDEX     a chunk of bucket heads
+ *   |       owner:32      |      0      | 0 |      0     |  5  |  PUNCH     pages being given back
+ *   +---------------------+-------------+---+------------+-----+
+ *
+ *   UNUSED -> INIT(me) -> ACTIVE -> DRAINING(e) -> INIT(me) | PUNCH(me) -> ...
+ *                      -> INDEX (for ever)           PUNCH(me) -> UNUSED
+ *
+ * INIT and PUNCH are exclusive, and taken over only from a dead owner: a slow one may be in a memset.
+ * A DRAINING slab is touched by nobody until G - e >= IDEM__GRACE: all its blocks were TAKEN by the
+ * drainer before, and everyone else checks ACTIVE and the class inside its section first.
+ */
+#ifndef IDEM_SLAB_H
+#define IDEM_SLAB_H
+
+#include "epoch.h"
+#include "word.h"
+
+enum idem__slab_state {
+    SLAB_UNUSED = 0,
+    SLAB_INIT = 1,
+    SLAB_ACTIVE = 2,
+    SLAB_DRAINING = 3,
+    SLAB_INDEX = 4,
+    SLAB_PUNCH = 5
+};
+static_assert(SLAB_INDEX == IDEM__FIRST_SLAB_STATE, "as a new region has it");
+enum idem__family { FAMILY_RECORD = 0, FAMILY_VALUE = 1 };
+
+#define SLAB_STATE_FAMILY_BITS (((uint64_t)1 << 16) | 7)
+/* Emptied slabs kept for reuse before their pages go back to the system. */
+#define SLAB_RESERVE 4u
+/* Entries of the slab table that one call looks at: keeps a call short in a region of 64 GiB. */
+#define SLAB_SEARCH_MAX 512u
+
+static inline uint32_t idem__slab_state(uint64_t word) { return (uint32_t)(word & 7); }
+static inline uint32_t idem__slab_class(uint64_t word) { return (uint32_t)(word >> 3) & 0x1fff; }
+static inline uint32_t idem__slab_family(uint64_t word) { return (uint32_t)(word >> 16) & 1; }
+static inline uint32_t idem__slab_arg(uint64_t word) { return (uint32_t)(word >> 32); }
+static inline uint64_t idem__slab_word(uint32_t state, uint32_t family, uint32_t klass,
+                                       uint32_t arg)
+{
+    return (uint64_t)arg << 32 | (uint64_t)family << 16 | (uint64_t)klass << 3 | state;
+}
+
+/* One call's view: who, where and when. */
+struct idem__op {
+    struct idem__region *region;
+    struct idem__thread *thread;
+    uint64_t now_ms; /* read inside the section */
+    uint32_t round;  /* alloc.h: how far making room has gone */
+};
+
+/* A block, found by number inside a section. */
+struct idem__block {
+    uint32_t number;
+    uint32_t generation; /* of the allocation or of the look */
+    idem__a64 *word;
+    char *content;
+    const struct idem__class *klass;
+    struct slab_shm *slab;
+};
+
+static inline uint32_t idem__slab_high(const struct idem__region *region)
+{
+    uint32_t high = idem__load32(&region->header->slab_high);
+    return high > IDEM__SLABS_MAX ? IDEM__SLABS_MAX : high;
+}
+static inline char *idem__slab_base(const struct idem__region *region, uint32_t slab)
+{
+    return region->slab_area + ((uint64_t)slab << region->slab_shift);
+}
+static inline idem__a64 *idem__slab_words(const struct idem__region *region, uint32_t slab)
+{
+    return (idem__a64 *)(void *)idem__slab_base(region, slab);
+}
+
+/*
+ * Finds the block with this number and family; false if the number is not one of a block there now
+ * (it never was, or its slab has changed hands). Inside a section the answer stays true.
+ */
+static inline bool idem__block_at(const struct idem__region *region, uint32_t number,
+                                  enum idem__family family, struct idem__block *block)
+{
+    uint32_t slab = idem__block_slab(number), index = idem__block_index(number);
+    if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
+        return false;
+    }
+    uint64_t state = idem__load64(&region->slab_table[slab].state);
+    uint32_t klass = idem__slab_class(state);
+    if (IDEM_UNLIKELY((state & SLAB_STATE_FAMILY_BITS) !=
+                          idem__slab_word(SLAB_ACTIVE, family, 0, 0) ||
+                      klass >= region->class_count || index >= region->classes[klass].count)) {
+        return false;
+    }
+    block->klass = &region->classes[klass];
+    block->number = number;
+    block->slab = &region->slab_table[slab];
+    block->word = idem__slab_words(region, slab) + index;
+    block->content = idem__slab_base(region, slab) + block->klass->first_off +
+                     (uint64_t)index * block->klass->block_bytes;
+    return true;
+}
+
+/* The generation that a block word stands for. */
+static inline uint32_t idem__generation_of(uint64_t word, struct slab_shm *slab)
+{
+    return word ? idem__block_generation(word) : idem__load32(&slab->generation_base);
+}
+
+/*
+ * Makes a slab ACTIVE with all blocks FREE. IDEM_EFULL: the limit is reached, or the file system
+ * is full (asked again only after a while). Outside or inside a section.
+ */
+int idem__slab_acquire(struct idem__op *op, enum idem__family family, uint32_t klass,
+                       uint32_t *slab);
+/* Makes a slab the index chunk `chunk`, unless another process has. IDEM_EFULL as above. */
+int idem__slab_acquire_chunk(struct idem__op *op, uint32_t chunk);
+/* Takes every block of an ACTIVE slab and sets it DRAINING, or undoes. Inside a section. */
+bool idem__slab_drain(struct idem__op *op, uint32_t slab);
+/* Gives the pages of emptied slabs beyond the reserve back. Outside a section. Returns slabs. */
+uint32_t idem__slab_trim(struct idem__op *op, uint32_t reserve);
+
+#endif

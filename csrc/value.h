@@ -1,0 +1,46 @@
+/* value.h - writing the bytes that a completed key keeps. Layer 12. */
+#ifndef IDEM_VALUE_H
+#define IDEM_VALUE_H
+
+#include "reclaim.h"
+
+/* A value that is being put into the store. */
+struct idem__value {
+    const void *bytes;
+    size_t length;
+    struct idem__block block; /* mine, TAKEN, while `held` */
+    bool held;
+    bool kept; /* false: no room, complete without */
+};
+
+/*
+ * Checks the length: IDEM_OK, or IDEM_ETOOBIG, or with IDEM_ALLOW_NOT_KEPT IDEM_OK and kept = false.
+ */
+int idem__value_check(const struct idem__region *region, struct idem__value *value, uint32_t flags);
+
+/* Inside a section: takes and writes a block for record `of` unless that has been done. IDEM_EFULL. */
+int idem__value_write(struct idem__op *op, struct idem__value *value, const struct idem__block *of);
+
+/* The number for the life word. */
+static inline uint32_t idem__value_number(const struct idem__value *value)
+{
+    return value->held ? value->block.number : value->kept ? LIFE_VALUE_EMPTY : LIFE_VALUE_NOT_KEPT;
+}
+
+/* After the life word names it; or when it will not. */
+static inline void idem__value_publish(struct idem__value *value, uint32_t bound_s)
+{
+    if (value->held) {
+        idem__block_publish(&value->block, bound_s);
+        value->held = false;
+    }
+}
+static inline void idem__value_drop(struct idem__value *value)
+{
+    if (value->held) {
+        idem__block_give_back(&value->block);
+        value->held = false;
+    }
+}
+
+#endif
