@@ -1,5 +1,5 @@
 /*
- * clock.h - the store's clock, in milliseconds. Layer 3.
+ * clock.h - the store's clock, in milliseconds. Layer 4.
  *
  * CLOCK_BOOTTIME of the host (this process's time-namespace offset taken off) plus the anchor of
  * the header: it goes on through suspend, ignores wall-clock steps, and after a reboot continues

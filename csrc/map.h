@@ -1,4 +1,4 @@
-/* map.h - a region file in this process's memory. Layer 3. */
+/* map.h - a region file in this process's memory. Layer 4. */
 #ifndef IDEM_MAP_H
 #define IDEM_MAP_H
 

@@ -1,5 +1,5 @@
 /*
- * nap.h - sleeping between two looks at a key that is BUSY. Layer 12.
+ * nap.h - sleeping between two looks at a key that is BUSY. Layer 5.
  *
  * Nobody wakes the waiters of a killed owner, so a nap is short however long the wait, and the caller
  * looks at the key, and asks whether its owner lives, after each. A first look goes without preparing
