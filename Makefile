@@ -86,6 +86,7 @@ PACKAGE_SOURCES := $(SOURCES) $(HEADERS) $(wildcard setup.py pyproject.toml MANI
     $(shell find bindings/python -type f -name '*.py*' ! -name '*.pyc' 2>/dev/null)
 $(VENV)/.package: $(PACKAGE_SOURCES)
 	$(call say,PIP,the Python package)
+	@rm -rf build/lib.*  # or deleted modules would be installed from there
 	$(Q)$(PYTHON) -m pip install --quiet --no-input --no-deps --no-build-isolation .
 	@touch $@
 
