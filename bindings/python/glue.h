@@ -22,13 +22,12 @@ static void reply_init(struct idem__py_reply *reply)
 }
 
 /* What the calls that fill a reply return: `result`, if the call succeeded. */
-static int reply_done(struct idem__py_reply *reply, int status, int result)
+static int reply_done(struct idem__py_reply *reply, int status, int result, int is_done)
 {
     const struct idem_record *record = &reply->claim.record;
-    int is_kept = record->state == IDEM_STATE_DONE && record->kept;
 
     reply->value = record->value;
-    reply->value_len = is_kept ? (int64_t)record->value_len : -1;
+    reply->value_len = is_done && record->kept ? (int64_t)record->value_len : -1;
     if (status != IDEM_OK)
         return status;
     return record->owned != NULL ? result | IDEM__PY_OWNED : result;
@@ -36,12 +35,14 @@ static int reply_done(struct idem__py_reply *reply, int status, int result)
 
 static int claim_done(struct idem__py_reply *reply, int status)
 {
-    return reply_done(reply, status, reply->claim.outcome);
+    int outcome = reply->claim.outcome;
+
+    return reply_done(reply, status, outcome, outcome == IDEM_DONE);
 }
 
 static int record_done(struct idem__py_reply *reply, int status)
 {
-    return reply_done(reply, status, 0);
+    return reply_done(reply, status, 0, reply->claim.record.state == IDEM_STATE_DONE);
 }
 
 /* What a batch of n needs in one piece for the core; NULL with errno if there is no memory. */

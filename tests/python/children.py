@@ -72,7 +72,9 @@ class Child:
     def end(self):
         if self.status is None:
             self.kill()
-        os.close(self._read)
+        if self._read >= 0:
+            os.close(self._read)
+            self._read = -1
 
     def _ended(self):
         pid, status = os.waitpid(self.pid, os.WNOHANG)

@@ -120,11 +120,12 @@ def test_scan(store):
     assert list(store.scan()) == []
     values = {f"k{i}".encode(): b"v" * i for i in range(600)}
     for key, value in values.items():
-        store.claim(key, intent=key).complete(value)
+        store.claim(key).complete(value)
+    store.claim("orphan", intent=bytes(500)).abandon()
     seen = list(store.scan())
-    assert {record.key: record.value for record in seen} == values
-    assert len(seen) == len(values)
-    assert all(record.intent == record.key for record in seen)
+    assert {record.key: record.value for record in seen} == {**values, b"orphan": None}
+    assert len(seen) == len(values) + 1
+    assert [record.intent for record in seen if record.key == b"orphan"] == [bytes(500)]
 
 
 def test_scan_while_keys_come_and_go(store):

@@ -62,14 +62,14 @@ def test_one_key_claimed_and_released(store):
 
 def test_replies_do_not_mix(store):
     for i in range(50):
-        store.claim(f"{i}", intent=f"i{i}".encode()).complete(f"v{i}".encode() * 100)
+        store.claim(f"{i}").complete(f"v{i}".encode() * 100)
+        store.claim(f"o{i}", intent=f"i{i}".encode() * 100, on_crash="hold").abandon()
 
     def work(number):
         for i in range(ROUNDS * 10):
             n = (i * 7 + number) % 50
-            claim = store.claim(f"{n}")
-            assert claim.value == f"v{n}".encode() * 100
-            assert claim.intent == f"i{n}".encode()
+            assert store.claim(f"{n}").value == f"v{n}".encode() * 100
+            assert store.claim(f"o{n}").intent == f"i{n}".encode() * 100
 
     in_threads(work)
 

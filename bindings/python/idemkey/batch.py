@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .arguments import (
     DEFAULT_TTL,
@@ -24,6 +24,8 @@ from .record import Record, make_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+T = TypeVar("T")
 
 
 class BatchCalls(Handle):
@@ -53,9 +55,11 @@ class BatchCalls(Handle):
         """
         names = [key_bytes(key) for key in keys]
         n = len(names)
-        prints = _beside("fingerprints", fingerprints, n)
-        marks = [fingerprint_bytes(mark) if mark else b"" for mark in prints]
-        plans = [as_bytes("intent", plan) for plan in _beside("intents", intents, n)]
+        marks = [
+            b"" if mark is None else fingerprint_bytes(mark)
+            for mark in _beside("fingerprints", fingerprints, n, None)
+        ]
+        plans = [as_bytes("intent", plan) for plan in _beside("intents", intents, n, b"")]
         replies = [new_reply() for _ in names]
         results = ffi.new("int[]", n)
         status = lib.idem__py_claim_many(
@@ -104,11 +108,9 @@ def _joined(items: list[bytes]) -> tuple[bytes, list[int]]:
     return b"".join(items), [len(item) for item in items]
 
 
-def _beside(name: str, items: Iterable[Bytes | None] | None, n: int) -> list[Bytes]:
-    """``items``, or none for each of ``n`` keys, which is an empty one."""
-    if items is None:
-        return [b""] * n
-    found = [b"" if item is None else item for item in items]
+def _beside(name: str, items: Iterable[T] | None, n: int, default: T) -> list[T]:
+    """``items``, or the default for each of ``n`` keys."""
+    found = [default] * n if items is None else list(items)
     if len(found) != n:
         raise ValueError(f"{name} has {len(found)} items and must have one for each of {n} keys")
     return found

@@ -34,25 +34,33 @@ class Outcome(enum.Enum):
     """Don't: its owner died or left, and a person must resolve it."""
 
 
-# By C's number, for a look-up that costs a fifth of Outcome(number).
-_OUTCOMES: tuple[Any, ...] = (None, *sorted(Outcome, key=lambda outcome: outcome.value))
-
 #: Replies of claims that are gone, for the next ones: making one costs as much as a claim in C.
 #: Bounded, as a burst of claims should not be kept for ever.
 spare_replies: list[Any] = []
 _SPARE_REPLIES_MAX = 64
-
-_RECLAIMED = lib.IDEM_RECLAIMED
-_new = object.__new__
 
 # What may happen to a claim without its owner's word.
 _NOTHING = 0
 _RELEASE = 1
 _ABANDON = 2  # complete() was called, so the operation has happened
 
+# Names of this module are found faster than attributes of another.
+_complete = lib.idem__py_complete
+_new = object.__new__
+
+# Of each outcome, by C's number (0 is none): itself, whether it is won, and what may happen to it.
+_ANSWERS: list[Any] = [None] + [
+    (outcome, True, _RELEASE)
+    if outcome in (Outcome.CLAIMED, Outcome.RECLAIMED)
+    else (outcome, False, _NOTHING)
+    for outcome in sorted(Outcome, key=lambda outcome: outcome.value)
+]
+
 
 class Claim(Record):
     """What `Store.claim` returns: the outcome, what is known of the key, and how to end the claim.
+
+    What is known is as of the claim; ending it does not change it, except for `kept`.
 
     If `won` is true the caller must run the operation and end the claim by `complete`, `release`
     or `abandon`, from any thread of this process. As a context manager it ends itself: an
@@ -97,7 +105,7 @@ class Claim(Record):
         self._open = _ABANDON
         if type(value) is not bytes:
             value = as_bytes("value", value)
-        status = lib.idem__py_complete(
+        status = _complete(
             self._reply,
             value,
             len(value),
@@ -187,7 +195,7 @@ class Claim(Record):
         )
 
     def __repr__(self) -> str:
-        return f"<Claim {self.key!r} {self.outcome.name} attempt {self.attempt}>"
+        return f"<Claim {self.key!r} {self.outcome.name}>"
 
 
 def make_claim(store: Handle, key: bytes, reply: Any, result: int) -> Claim:
@@ -200,9 +208,7 @@ def make_claim(store: Handle, key: bytes, reply: Any, result: int) -> Claim:
     if result & OWNED:
         result &= ~OWNED
         claim._keep()
-    claim.outcome = _OUTCOMES[result]
-    claim.won = won = result <= _RECLAIMED
-    claim._open = _RELEASE if won else _NOTHING
+    claim.outcome, claim.won, claim._open = _ANSWERS[result]
     return claim
 
 

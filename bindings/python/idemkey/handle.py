@@ -46,8 +46,7 @@ class Handle:
         readonly: bool = False,
     ) -> None:
         self.closed = True  # until it is open: __del__ comes after a refusal, too
-        # Absolute, so that the store pickles to a process in another working directory.
-        self.path = None if path is None else os.path.abspath(os.fspath(path))
+        self.path = None if path is None else _absolute(os.fspath(path))
         self._options = {
             "max_bytes": _integer("max_bytes", max_bytes),
             "max_value_bytes": _integer("max_value_bytes", max_value_bytes, _UINT32_MAX),
@@ -69,7 +68,7 @@ class Handle:
             | (lib.IDEM_OPEN_ANONYMOUS if path is None else 0)
         )
         store = ffi.new("idem_store **")
-        name = NULL if self.path is None else _file_name(self.path)
+        name = NULL if self.path is None else os.fsencode(self.path)
         status = lib.idem_open(name, options, store)
         if status:
             raise error(status)
@@ -128,8 +127,10 @@ def _integer(name: str, value: int, limit: int = 2**63 - 1) -> int:
     return value
 
 
-def _file_name(path: str | bytes) -> bytes:
-    name = os.fsencode(path)
-    if b"\0" in name:
+def _absolute(path: str | bytes) -> str | bytes:
+    """The path, such that the store pickles to a process in another working directory."""
+    if not path:
+        raise ValueError("path is empty: name a file, or give None for a region without a name")
+    if b"\0" in os.fsencode(path):
         raise ValueError(f"path {path!r} has a null byte")
-    return name
+    return os.path.abspath(path)

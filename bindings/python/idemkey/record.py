@@ -37,8 +37,8 @@ class Record:
     _reply: Any
     _copied: tuple[bytes | None, bytes] | None  # value and intent that the reply has no space for
 
-    def __init__(self) -> None:
-        raise TypeError(f"a {type(self).__name__} is made by the calls of a Store")
+    def __new__(cls) -> Record:  # noqa: D102
+        raise TypeError(f"a {cls.__name__} is made by the calls of a Store")
 
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} does not pickle: send the key instead")
@@ -61,7 +61,7 @@ class Record:
 
     @property
     def attempt(self) -> int:
-        """1 for the key's first claim, one more at every takeover."""
+        """1 for the key's first claim, one more at every takeover; 0 for a done key."""
         return int(self._reply.claim.record.attempt)
 
     @property
@@ -76,7 +76,10 @@ class Record:
 
     @property
     def value(self) -> bytes | None:
-        """The value of a done key; None if it is not done, or the value was not kept."""
+        """The value of a done key; None if it is not done, or the value was not kept.
+
+        A claim that is a MISMATCH has none: the value is another request's.
+        """
         if self._copied is not None:
             return self._copied[0]
         reply = self._reply
@@ -88,7 +91,11 @@ class Record:
 
     @property
     def intent(self) -> bytes:
-        """What the claim said beforehand about what it was going to do."""
+        """What the key's first claim said it was going to do.
+
+        A `Record` has it while the key is pending or orphaned, a `Claim` if it is RECLAIMED or
+        HELD; else it is empty.
+        """
         if self._copied is not None:
             return self._copied[1]
         record = self._reply.claim.record
@@ -96,7 +103,10 @@ class Record:
 
     @property
     def fingerprint(self) -> bytes | None:
-        """The fingerprint of the key's request, or None."""
+        """The fingerprint that the key was first claimed with, or None.
+
+        Not told to the claimer who has just given it.
+        """
         record = self._reply.claim.record
         return bytes(record.fingerprint) if record.has_fingerprint else None
 
@@ -121,7 +131,7 @@ class Record:
         return seconds_or_forever(self._reply.claim.record.expires_in_ms)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.key!r} {self.state.name} attempt {self.attempt}>"
+        return f"<{type(self).__name__} {self.key!r} {self.state.name}>"
 
 
 def make_record(key: bytes, reply: Any, owned: int) -> Record:

@@ -44,6 +44,7 @@ _MS_PER_SECOND = 1000
 
 # Names of this module are found faster than attributes of another.
 _claim = lib.idem__py_claim
+_lookup = lib.idem__py_lookup
 _spare = spare_replies.pop
 
 
@@ -115,6 +116,7 @@ class Store(KeyCalls, BatchCalls):
 
         Raises:
             FullError: no room; nothing was evicted.
+            TooBigError: the intent is too long.
             ReplacedError: the file was unlinked or replaced.
             SlotsError: too many processes or threads.
             ValueError, TypeError: an argument is wrong.
@@ -162,10 +164,10 @@ class Store(KeyCalls, BatchCalls):
         if type(key) is not bytes:
             key = key_bytes(key)
         reply = new_reply()
-        result = lib.idem__py_lookup(self._handle, key, len(key), reply)
-        if result == lib.IDEM_ENOTFOUND:
-            return None
+        result = _lookup(self._handle, key, len(key), reply)
         if result < 0:
+            if result == lib.IDEM_ENOTFOUND:
+                return None
             raise error(result)
         return make_record(key, reply, result)
 
