@@ -35,8 +35,12 @@ void idem_claim_init(struct idem_claim *claim, size_t size)
 
 void idem_record_free(struct idem_record *record)
 {
-    if (record) {
-        idem__report_reset(record);
+    /* Only the bytes: `attempt` is part of the token of the claim that the record may be in. */
+    if (record && record->owned) {
+        free(record->owned);
+        record->owned = NULL;
+        record->key = record->value = record->intent = NULL;
+        record->key_len = record->value_len = record->intent_len = 0;
     }
 }
 
