@@ -36,7 +36,6 @@ OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/plain/%.o)
 LIBRARIES := $(BUILD)/$(SONAME) $(BUILD)/libidemkey.a $(BUILD)/idemkey.pc
 
 PYTHON := $(VENV)/bin/python
-PYTEST := $(PYTHON) -m pytest
 PYTHON_PATHS := $(wildcard setup.py bindings benchmarks docs tests .ci/setup .ci/check_layers)
 C_FILES = $(sort $(wildcard csrc/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
 
@@ -102,7 +101,7 @@ run-demo: $(VENV)/.package
 
 .PHONY: test test-ready run-test-ready
 test: test-ready  ## everything: C (also under sanitizers), Python, models, install, demo
-	@$(PYTEST) tests
+	@.ci/test
 
 test-ready:  # all that `make test` runs, built
 	@.ci/setup build python test && .ci/setup venv demo test

@@ -45,4 +45,4 @@ asan:  ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan:  ## the C tests under ThreadSanitizer
 plain asan tsan:
 	@.ci/setup build python && .ci/setup venv test
-	@$(PYTEST) tests/c -k $@
+	@.ci/test tests/c -k $@
