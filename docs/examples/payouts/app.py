@@ -13,7 +13,6 @@ from idemkey.wsgi import IdempotencyMiddleware
 from ledger import Ledger
 from observe import Observations, ObservedStore
 
-MAX_BYTES = 64 << 20
 # As long as a call to a bank in the next room takes: long enough to be killed in.
 BANK_CALL_S = (0.001, 0.006)
 AFTERWORK_S = (0.0, 0.003)
@@ -55,7 +54,7 @@ def create_app(folder: Path, region: str) -> Flask:
         )
         return answer, 201
 
-    store = ObservedStore(idemkey.Store(region, max_bytes=MAX_BYTES), observations)
+    store = ObservedStore(idemkey.Store(region), observations)
     app.wsgi_app = IdempotencyMiddleware(  # type: ignore[method-assign]
         app.wsgi_app,
         store,  # type: ignore[arg-type]  # it has the one call that the middleware makes

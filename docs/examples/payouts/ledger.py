@@ -67,16 +67,19 @@ class Ledger:
 
     def is_locked(self) -> bool:
         """Tell whether some process is in the middle of writing."""
-        with closing(self._connect()) as db:
-            db.execute("PRAGMA busy_timeout = 0")
-            try:
+        try:
+            with closing(self._connect(timeout_s=0.0)) as db:
                 db.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                return True
-            return False
+        except sqlite3.OperationalError:
+            return True
+        return False
 
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S)
+    def kept_open(self) -> closing[sqlite3.Connection]:
+        """Stay connected while the block runs: SQLite locks everyone out to close the last one."""
+        return closing(self._connect())
+
+    def _connect(self, timeout_s: float = LOCK_TIMEOUT_S) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=timeout_s)
         # The demo kills processes, not the machine.
         db.execute("PRAGMA synchronous = OFF")
         return db

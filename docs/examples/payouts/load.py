@@ -7,7 +7,7 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,10 @@ HANG_UP_SHARE = 0.08
 # Seconds until an impatient client hangs up: before, while and after the handler runs.
 HANG_UP_AFTER_S = (0.0005, 0.008)
 RETRY_PAUSE_S = 0.01
+RETRY_STATUSES = (409, 503)
+# When a copy is sent again that met the first one running; its client goes on with others.
+RETRY_LATER_S = 0.3
+MISMATCH_STATUS = 422
 MAX_AMOUNT_CENTS = 100_000
 
 
@@ -55,6 +59,7 @@ class Load:
         self._enough = enough
         self._deadline = deadline
         self._lock = threading.Lock()
+        self._later: deque[tuple[float, Operation]] = deque()
         self._copies = self._make_copies(random.Random(seed))
         self._threads = [
             threading.Thread(target=self._send_copies, args=(number,), daemon=True)
@@ -92,28 +97,41 @@ class Load:
         try:
             while time.monotonic() < self._deadline:
                 with self._lock:
-                    operation = next(self._copies, None)
+                    operation = self._next_copy()
+                    if operation is None and not self._later:
+                        break
                 if operation is None:
-                    break
-                self._send_copy(connection, operation, rng)
+                    time.sleep(RETRY_PAUSE_S)
+                else:
+                    self._send_copy(connection, operation, rng)
         except Exception as error:  # reported at the end; the others go on
             self.errors.append(f"client {number}: {error!r}")
         finally:
             connection.close()
 
+    def _next_copy(self) -> Operation | None:
+        if self._later and self._later[0][0] <= time.monotonic():
+            return self._later.popleft()[1]
+        return next(self._copies, None)
+
     def _send_copy(self, connection: Connection, operation: Operation, rng: random.Random) -> None:
         answer = self._send_until_answered(connection, operation.key, operation.amount_cents, rng)
         if answer is None:
+            return
+        if answer.status in RETRY_STATUSES:
+            self._note("told_to_retry")
+            with self._lock:
+                self._later.append((time.monotonic() + RETRY_LATER_S, operation))
             return
         with self._lock:
             operation.answers.append(answer)
             self.counts["answers"] += 1
             send_other, operation.mismatching = operation.mismatching, False
         if send_other:
-            other = self._send_until_answered(
-                connection, operation.key, operation.amount_cents + 1, rng
-            )
-            self._note("mismatches" if other and other.status == 422 else "mismatches_wrong")
+            other_cents = operation.amount_cents + 1
+            other = self._send_until_answered(connection, operation.key, other_cents, rng)
+            refused = other is not None and other.status == MISMATCH_STATUS
+            self._note("mismatches" if refused else "mismatches_wrong")
 
     def _send_until_answered(
         self, connection: Connection, key: str, amount_cents: int, rng: random.Random
@@ -127,9 +145,7 @@ class Load:
             except (OSError, http.client.HTTPException):
                 self._note("hung_up" if hang_up else "connections_lost")
             else:
-                if answer.status not in (409, 503):
-                    return answer
-                self._note("told_to_retry")
+                return answer
             time.sleep(RETRY_PAUSE_S)
         return None
 

@@ -37,7 +37,7 @@ KILLS = 10
 DEADLINE_S = 50.0  # then clients give up, and what has no answer counts as lost
 PROGRESS_S = 0.5
 SHARED_MEMORY = Path("/dev/shm")
-ROOM_BYTES = 64 << 20  # more than the region of this run grows to
+MAX_BYTES = 64 << 20  # of the region: far more than the keys of a run
 
 
 def main() -> int:
@@ -67,7 +67,9 @@ def _run(options: argparse.Namespace, folder: Path, region: Path) -> Figures:
     observations = Observations(folder)
     strikes_over = threading.Event()
     started = time.monotonic()
-    with running(folder, str(region)) as socket_path:
+    with idemkey.Store(region, max_bytes=MAX_BYTES) as store:
+        empty_bytes = store.stats()["used_bytes"]
+    with ledger.kept_open(), running(folder, str(region)) as socket_path:
         deadline = time.monotonic() + DEADLINE_S
         load = Load(socket_path, options.seed, options.operations, strikes_over.is_set, deadline)
         chaos = Chaos(observations.inside, ledger, load, options.seed, options.kills, strikes_over)
@@ -81,13 +83,13 @@ def _run(options: argparse.Namespace, folder: Path, region: Path) -> Figures:
         "seed": options.seed,
         "seconds": round(time.monotonic() - started, 1),
         **judge(load, chaos, ledger.all(), observations.events()),
-        **_inspect(region),
+        **_inspect(region, empty_bytes),
     }
 
 
-def _inspect(region: Path) -> Figures:
+def _inspect(region: Path, empty_bytes: int) -> Figures:
     """Return what the region says of itself once every worker has left."""
-    store = idemkey.Store(str(region))
+    store = idemkey.Store(region)
     try:
         stats = store.stats()
         unfinished = stats["pending_keys"] + stats["orphaned_keys"]
@@ -100,7 +102,7 @@ def _inspect(region: Path) -> Figures:
     return {
         "keys": stats["done_keys"],
         "keys_unfinished": unfinished,
-        "bytes_per_key": round(stats["used_bytes"] / max(1, stats["done_keys"])),
+        "bytes_per_key": round((stats["used_bytes"] - empty_bytes) / max(1, stats["done_keys"])),
         "check": check,
     }
 
@@ -116,7 +118,7 @@ def _show_progress(seconds: float, load: Load, chaos: Chaos, ledger: Ledger) -> 
 
 def _region_path(folder: Path) -> Path:
     """Return a new path in shared memory, or in ``folder`` where that is missing or small."""
-    if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > ROOM_BYTES:
+    if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > MAX_BYTES:
         return SHARED_MEMORY / f"{folder.name}.idem"
     return folder / "region.idem"
 
