@@ -1,4 +1,4 @@
-"""The README's examples do what it says of them."""
+"""The README's examples do what it says of them, and links lead somewhere."""
 
 import re
 import subprocess
@@ -54,3 +54,15 @@ def test_c(tmp_path: Path) -> None:
     subprocess.run(["gcc", *flags, str(source), "-o", program, *library], check=True)
     told = [subprocess.run([program], check=True, capture_output=True).stdout for _ in range(2)]
     assert told == [b"paid\n", b""]
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    links = [
+        (page.relative_to(ROOT), target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+        if "://" not in target
+    ]
+    assert links
+    assert [link for link in links if not (ROOT / link[0].parent / link[1]).exists()] == []
