@@ -90,6 +90,26 @@ MODELS = {
             ("SCENE_RIVAL", "SCENE_REMOVE_LOW", "SCENE_LOOKUP"),
         ),
     ),
+    "bucket_init": Model(
+        scenes=(
+            ("SCENE_INSERT",),
+            ("SCENE_SECOND", "SCENE_REMOVE_AFTER"),
+            ("SCENE_SECOND", "SCENE_REMOVE_BEFORE"),
+            ("SCENE_LOOKUP", "SCENE_REMOVE_AFTER"),
+            ("SCENE_LOOKUP", "SCENE_INSERT"),
+        ),
+        mutations={
+            "HELPERS": ("SCENE_LOOKUP", "SCENE_REMOVE_AFTER"),
+            "FOLLOW_INIT": ("SCENE_LOOKUP", "SCENE_REMOVE_AFTER"),
+            "LINK_TWICE": ("SCENE_INSERT",),
+            "STORE_READY": ("SCENE_INSERT",),
+        },
+        large=(
+            ("SCENE_SECOND", "SCENE_SECOND_DIES", "SCENE_REMOVE_AFTER"),
+            ("SCENE_INSERT", "SCENE_REMOVE_AFTER"),
+            ("SCENE_INSERT", "SCENE_REMOVE_BEFORE"),
+        ),
+    ),
 }
 
 
