@@ -28,8 +28,10 @@ static int reply_done(struct idem__py_reply *reply, int status, int result, int 
 
     reply->value = record->value;
     reply->value_len = is_done && record->kept ? (int64_t)record->value_len : -1;
-    if (status != IDEM_OK)
+    if (status != IDEM_OK) {
+        idem_record_free(&reply->claim.record);
         return status;
+    }
     return record->owned != NULL ? result | IDEM__PY_OWNED : result;
 }
 

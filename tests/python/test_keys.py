@@ -177,6 +177,17 @@ def test_sweep(store):
     assert store.stats()["done_keys"] == 0
 
 
+def test_a_retry_storm_leaves_nothing(store):
+    """A key that is claimed and given back over and over."""
+    used = []
+    for _ in range(5):
+        for _ in range(5000):
+            store.claim("k", intent=bytes(100)).release()
+        used.append(store.stats()["used_bytes"])
+    assert used[-1] <= used[0]
+    assert store.lookup("k") is None
+
+
 def test_full_then_resized(path):
     with idemkey.Store(path, 1 << 20, max_value_bytes=1024) as store:
         granted = store.claim("granted")

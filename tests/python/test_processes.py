@@ -175,6 +175,36 @@ def test_racing_workers_are_killed(store, fork, rng):
     assert all(store.claim(f"k{i}").value == b"v" for i in range(rounds))
 
 
+def test_resize_under_load(path, fork):
+    limit = 2 << 20
+    keys = 3000
+
+    with idemkey.Store(path, limit, max_value_bytes=4096) as store:
+
+        def worker(say):
+            for i in range(keys):
+                while True:
+                    limit = store.stats()["max_bytes"]
+                    try:
+                        store.claim(f"{os.getpid()}:{i}").complete(bytes(2000))
+                        break
+                    except idemkey.FullError:
+                        say(limit)
+                        eventually(lambda limit=limit: store.stats()["max_bytes"] > limit)
+            say("end")
+
+        children = [fork(worker) for _ in range(WORKERS)]
+        for child in children:
+            while (full := child.hear()) != "end":
+                if full >= limit:
+                    limit = full + (2 << 20)
+                    store.resize(limit)
+            child.join()
+        assert store.stats()["max_bytes"] >= limit > 2 << 20
+        assert store.stats()["done_keys"] == WORKERS * keys
+        store.check()
+
+
 class TestFork:
     def test_the_store_serves_parent_and_child(self, store, fork):
         store.claim("mine").complete(b"parent")
