@@ -3,9 +3,11 @@
 #include "error.h"
 #include "reclaim.h"
 
-/* Bounds of one allocation: words passed and blocks finished before another slab is tried. */
-#define SCAN_WORDS_MAX 4096u
-#define SCAN_VISITS_MAX 16u
+/* Bounds of one allocation: words passed and blocks finished before a new slab is asked for, and slabs
+   that turn out to offer nothing. */
+#define SCAN_WORDS_MAX 16384u
+#define SCAN_VISITS_MAX 32u
+#define SCAN_SLABS_MAX 4u
 /* Words of the next slab cleaned with each allocation: it is done before half of this one is used. */
 #define CLEAN_WORDS 4u
 /* Allocations between two updates of a slab's hint, and two searches for a slab to clean. */
@@ -16,7 +18,16 @@
 #define JOIN_PART 4u
 #define KEEP_PART 8u
 
-enum scan_result { SCAN_TAKEN, SCAN_END, SCAN_GONE };
+/* Threads that share a slab begin in different parts of it. */
+#define SHARE_PARTS 8u
+
+/* A block is taken; the lap is over; the slab is another's; the effort is spent. */
+enum scan_result { SCAN_TAKEN, SCAN_END, SCAN_GONE, SCAN_SPENT };
+
+struct effort {
+    uint32_t words;
+    uint32_t visits;
+};
 
 static struct slab_shm *entry_of(const struct idem__op *op, const struct idem__lap *lap)
 {
@@ -34,6 +45,7 @@ static bool is_slab_of(const struct idem__op *op, uint32_t slab, enum idem__fami
 static void begin_lap(const struct idem__op *op, struct idem__lap *lap, uint32_t slab,
                       uint32_t klass, uint32_t index)
 {
+    index %= op->region->classes[klass].count; /* it may come from a hint */
     *lap = (struct idem__lap){.slab = slab + 1,
                               .index = index,
                               .left = op->region->classes[klass].count,
@@ -97,16 +109,14 @@ static void advance_lap(struct idem__lap *lap, uint32_t count)
 
 /* Goes on with the lap until a block is taken. */
 static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum idem__family family,
-                             uint32_t klass, struct idem__block *block)
+                             uint32_t klass, struct effort *effort, struct idem__block *block)
 {
     if (!is_slab_of(op, lap->slab - 1, family, klass)) {
         return SCAN_GONE;
     }
     const struct idem__class *of = &op->region->classes[klass];
     idem__a64 *words = idem__slab_words(op->region, lap->slab - 1);
-    uint32_t visits = 0;
-    for (uint32_t looks = 0; lap->left > 0 && looks < SCAN_WORDS_MAX && visits < SCAN_VISITS_MAX;
-         looks++) {
+    while (lap->left > 0) {
         uint32_t index = lap->index;
         uint64_t word = idem__load64(&words[index]);
         if (reusable(op, word)) {
@@ -120,18 +130,22 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
                                  (uint64_t)index * of->block_bytes;
                 return SCAN_TAKEN;
             }
-        } else {
-            visits += look(op, lap, family, word, false);
+        } else if (look(op, lap, family, word, false) && effort->visits-- == 1) {
+            return SCAN_SPENT;
         }
         advance_lap(lap, of->count);
+        if (effort->words-- == 1) {
+            return SCAN_SPENT;
+        }
     }
     return SCAN_END;
 }
 
 static void flush_taken(const struct idem__op *op, struct idem__cursor *cursor)
 {
-    atomic_fetch_sub_explicit(&entry_of(op, &cursor->now)->free, cursor->taken,
-                              memory_order_relaxed);
+    struct slab_shm *entry = entry_of(op, &cursor->now);
+    atomic_fetch_sub_explicit(&entry->free, cursor->taken, memory_order_relaxed);
+    idem__poke32(&entry->position, cursor->now.index);
     cursor->taken = 0;
 }
 
@@ -201,6 +215,17 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
     }
 }
 
+static bool choose_new(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
+                       uint32_t klass)
+{
+    uint32_t slab = 0;
+    if (idem__slab_acquire(op, family, klass, &slab)) {
+        return false;
+    }
+    begin_lap(op, &cursor->now, slab, klass, 0);
+    return true;
+}
+
 /* The slab to go on with: a cleaned one, one with free blocks, a new one; else any that offers some. */
 static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
                        uint32_t klass)
@@ -212,6 +237,7 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
         cursor->next.slab = 0;
         return true;
     }
+    uint32_t part = op->thread->slot_index % SHARE_PARTS * (count / SHARE_PARTS);
     uint32_t high = idem__slab_high(op->region), some = UINT32_MAX;
     for (uint32_t i = 0; i < SLAB_SEARCH_MAX && i < high; i++) {
         uint32_t slab = op->thread->table_position = (op->thread->table_position + 1) % high;
@@ -221,48 +247,51 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
         struct slab_shm *entry = &op->region->slab_table[slab];
         int32_t free = (int32_t)idem__peek32(&entry->free);
         if (free > 0 && (uint32_t)free >= idem__max_u64(count / JOIN_PART, 1)) {
-            /* Threads that share a slab begin at different places. */
-            const uint32_t odd = 0x9e3779b1u; /* 2^32 / golden ratio */
-            begin_lap(op, &cursor->now, slab, klass, op->thread->slot_index * odd % count);
+            begin_lap(op, &cursor->now, slab, klass, idem__peek32(&entry->position) + part);
             return true;
         }
         if (free > 0 || idem__past(op->now_ms, idem__peek32(&entry->useful_s))) {
             some = slab;
         }
     }
-    uint32_t slab = 0;
-    if (idem__slab_acquire(op, family, klass, &slab) == IDEM_OK) {
-        begin_lap(op, &cursor->now, slab, klass, 0);
+    if (choose_new(op, cursor, family, klass)) {
         return true;
     }
     if (some != UINT32_MAX) {
-        begin_lap(op, &cursor->now, some, klass, 0);
+        uint32_t position = idem__peek32(&op->region->slab_table[some].position);
+        begin_lap(op, &cursor->now, some, klass, position + part);
         cursor->next.slab = 0;
         return true;
     }
     return false;
 }
 
+static void count_taken(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
+                        uint32_t klass)
+{
+    if (++cursor->taken == HINT_EVERY) {
+        flush_taken(op, cursor);
+        if (cursor->next.slab == 0) {
+            choose_next(op, cursor, family, klass);
+        }
+    }
+    if (cursor->next.slab && cursor->next.left > 0) {
+        clean_ahead(op, cursor, family, klass);
+    }
+}
+
 static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32_t klass,
                            struct idem__block *block)
 {
-    const uint32_t slabs_max = 4; /* a slab may turn out to be full: a few tries */
     struct idem__cursor *cursor = &op->thread->cursors[family * IDEM__CLASSES_MAX + klass];
-    for (uint32_t tries = 0; tries < slabs_max; tries++) {
+    struct effort effort = {SCAN_WORDS_MAX, SCAN_VISITS_MAX};
+    for (uint32_t slabs = 0; slabs < SCAN_SLABS_MAX; slabs++) {
         if (cursor->now.slab == 0 && !choose_now(op, cursor, family, klass)) {
             return false;
         }
-        switch (scan(op, &cursor->now, family, klass, block)) {
+        switch (scan(op, &cursor->now, family, klass, &effort, block)) {
         case SCAN_TAKEN:
-            if (++cursor->taken == HINT_EVERY) {
-                flush_taken(op, cursor);
-                if (cursor->next.slab == 0) {
-                    choose_next(op, cursor, family, klass);
-                }
-            }
-            if (cursor->next.slab && cursor->next.left > 0) {
-                clean_ahead(op, cursor, family, klass);
-            }
+            count_taken(op, cursor, family, klass);
             return true;
         case SCAN_END:
             end_lap(op, cursor, klass);
@@ -270,6 +299,13 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
         case SCAN_GONE:
             cursor->now.slab = 0;
             cursor->taken = 0;
+            break;
+        case SCAN_SPENT:
+            end_lap(op, cursor, klass);
+            if (!choose_new(op, cursor, family, klass)) {
+                return false;
+            }
+            effort = (struct effort){SCAN_WORDS_MAX, SCAN_VISITS_MAX};
             break;
         }
     }

@@ -58,17 +58,24 @@ static int put_in(struct idem__op *op, link_shm *ancestor, link_shm *head, uint3
     }
 }
 
+link_shm *idem__ready_ancestor(const struct idem__region *region, uint64_t p, uint32_t log2)
+{
+    while (p) {
+        p &= p - 1;
+        link_shm *head = idem__head_at(region, idem__head_of(p, log2));
+        if (head && idem__load64(head) & LINK_READY) {
+            return head;
+        }
+    }
+    return NULL;
+}
+
 /* The bucket's own head is not READY: put it in, or go by the nearest ancestor. */
 static IDEM_COLD link_shm *slow_start(struct idem__op *op, uint64_t p, uint32_t log2)
 {
     const struct idem__region *region = op->region;
-    link_shm *ancestor = NULL;
-    uint64_t q = p;
-    do {
-        q &= q - 1;
-        ancestor = idem__head_at(region, idem__head_of(q, log2));
-    } while (q && (!ancestor || !(idem__load64(ancestor) & LINK_READY)));
-    if (!ancestor || !(idem__load64(ancestor) & LINK_READY)) {
+    link_shm *ancestor = idem__ready_ancestor(region, p, log2);
+    if (!ancestor) {
         (void)idem__fail(IDEM_ECORRUPT, "the region is damaged: bucket 0 of the index is missing; "
                                         "restore the file or create a new one");
         return NULL;

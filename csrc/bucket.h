@@ -58,4 +58,7 @@ static inline link_shm *idem__head_at(const struct idem__region *region, uint32_
            (index & ((1u << region->chunk_shift) - 1));
 }
 
+/* The READY head of the nearest ancestor of bucket p (of 2^log2), p > 0; NULL: head 0 is damaged. */
+link_shm *idem__ready_ancestor(const struct idem__region *region, uint64_t p, uint32_t log2);
+
 #endif

@@ -36,7 +36,8 @@ __attribute__((format(printf, 2, 3))) static void broken(struct idem_report *rep
 static bool duplicated(const struct idem__op *op, const struct record_shm *record)
 {
     struct record_shm *other = NULL;
-    while (!idem__list_next_in_run(op, other ? other : record, &other) && other) {
+    uint32_t steps = 0;
+    while (!idem__list_next_in_run(op, other ? other : record, &steps, &other) && other) {
         if (other->key_len == record->key_len && idem__record_fits(op->region, other) &&
             idem__life_state(idem__load64(&other->life)) != LIFE_DEAD) {
             bool same = true;
@@ -180,7 +181,9 @@ static void check_bucket(struct idem__op *op, uint32_t index, link_shm *head,
         last = record->order;
         uint64_t link = idem__load64(&record->link), word = idem__load64(block.word);
         uint32_t state = idem__block_state(word);
-        if (!(link & LINK_MARK) && state != BLOCK_LIVE && state != BLOCK_TAKEN) {
+        /* Looked at again: it may have been removed and retired between the two loads. */
+        if (!(link & LINK_MARK) && state != BLOCK_LIVE && state != BLOCK_TAKEN &&
+            !(idem__load64(&record->link) & LINK_MARK)) {
             broken(report, "I-OWNED: record %u is in the list, but its block is free",
                    block.number);
         }
@@ -210,22 +213,14 @@ static void check_heads(struct idem__op *op, struct idem_report *report)
         if (seen & LINK_READY) {
             check_bucket(op, (uint32_t)index, head, report);
             uint64_t order = idem__head_order((uint32_t)index);
-            link_shm *root = idem__head_at(
-                op->region,
-                idem__head_of((order >> (64 - log2)) & ((order >> (64 - log2)) - 1), log2));
+            link_shm *ancestor = idem__ready_ancestor(op->region, order >> (64 - log2), log2);
             struct idem__position at;
-            /* The direct ancestor may not be in yet: then the walk begins further up. */
-            while (index && (!root || !(idem__load64(root) & LINK_READY))) {
-                order &= order - 1;
-                root = idem__head_at(
-                    op->region,
-                    idem__head_of((order >> (64 - log2)) & ((order >> (64 - log2)) - 1), log2));
-            }
-            if (index && (idem__list_find(op, root, idem__head_order((uint32_t)index), &at) ||
-                          idem__link_target(at.seen) !=
-                              ((uint64_t)index << LINK_TARGET_SHIFT | LINK_HEAD))) {
+            if (index && (!ancestor || idem__list_find(op, ancestor, order, &at) ||
+                          idem__link_target(at.seen) != (index << LINK_TARGET_SHIFT | LINK_HEAD))) {
                 broken(report, "I-HEAD: head %u is READY, but not in the list", (uint32_t)index);
             }
+        } else if (index == 0) {
+            broken(report, "I-HEAD: head 0 is not READY");
         }
         idem__op_leave(op);
     }

@@ -211,6 +211,7 @@ static void grant_new(const struct idem__op *op, const struct idem_request *requ
                       const struct idem__block *block, struct idem_claim *claim)
 {
     struct idem_record *out = &claim->record;
+    idem__report_clear(out); /* of what an earlier look found */
     grant(claim, IDEM_CLAIMED, op, block, 1);
     out->state = IDEM_STATE_PENDING;
     out->id = idem__public_id(op->region, block->number, block->generation);
@@ -232,6 +233,7 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
         struct record_shm *cursor =
             !result && at.record && at.record->order == order ? at.record : NULL;
         bool decided = false;
+        uint32_t steps = 0;
         while (cursor && !result && !decided) {
             if (idem__record_has_key(op->region, cursor, request->key, request->key_len)) {
                 result = judge(op, cursor, request, claim, report);
@@ -243,7 +245,7 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
                 }
             }
             if (!result && !decided) {
-                result = idem__list_next_in_run(op, cursor, &cursor);
+                result = idem__list_next_in_run(op, cursor, &steps, &cursor);
             }
         }
         if (result || decided) {

@@ -3,14 +3,15 @@
 
 #include <assert.h>
 
-#define SLAB_PARTS 8u         /* from an eighth of a slab on, classes are fractions of it */
-#define GROWTH_DIVISOR 8u     /* at most 1/8 above the class before: 12.5% */
-#define COUNT_MAX UINT16_MAX  /* a block's index has 16 bits */
+#define SLAB_PARTS 8u        /* from an eighth of a slab on, classes are fractions of it */
+#define GROWTH_DIVISOR 8u    /* at most 1/8 above the class before: 12.5% */
+#define COUNT_MAX UINT16_MAX /* a block's index has 16 bits */
 
 /* The words end where the first block begins: on a cache line, so that words share none with it. */
 static uint32_t words_bytes(uint32_t count)
 {
-    return (uint32_t)idem__align_up((uint64_t)count * IDEM__BLOCK_WORD_BYTES, IDEM_CACHE_LINE_BYTES);
+    return (uint32_t)idem__align_up((uint64_t)count * IDEM__BLOCK_WORD_BYTES,
+                                    IDEM_CACHE_LINE_BYTES);
 }
 
 /* The largest block of which `parts` fit. */
@@ -32,7 +33,8 @@ static struct idem__class class_make(uint32_t slab_bytes, uint32_t block_bytes)
     return (struct idem__class){.block_bytes = block_bytes,
                                 .count = count,
                                 .first_off = words_bytes(count),
-                                .reciprocal = (uint32_t)idem__div_up((uint64_t)1 << 32, block_bytes)};
+                                .reciprocal =
+                                    (uint32_t)idem__div_up((uint64_t)1 << 32, block_bytes)};
 }
 
 uint32_t idem__classes_make(struct idem__class classes[static IDEM__CLASSES_MAX],

@@ -13,10 +13,10 @@
 #include "base.h"
 
 #define IDEM__CLASSES_MAX 160u
-#define IDEM__BLOCK_STEP_BYTES 16u       /* 64-byte steps cost memory, and 10% of lookups */
-#define IDEM__BLOCK_MIN_BYTES 32u        /* class 0 */
-#define IDEM__BLOCK_STEPPED_BYTES 256u   /* up to here in equal steps */
-#define IDEM__BLOCK_WORD_BYTES 8u        /* of the dense array before the blocks */
+#define IDEM__BLOCK_STEP_BYTES 16u     /* 64-byte steps cost memory, and 10% of lookups */
+#define IDEM__BLOCK_MIN_BYTES 32u      /* class 0 */
+#define IDEM__BLOCK_STEPPED_BYTES 256u /* up to here in equal steps */
+#define IDEM__BLOCK_WORD_BYTES 8u      /* of the dense array before the blocks */
 
 struct idem__class {
     uint32_t block_bytes;

@@ -49,8 +49,9 @@ static int lock_anchor(int fd)
             return idem__fail_errno("cannot lock byte 2^41 of the region's file, to set its clock");
         }
         if (idem__clock_read_ms(CLOCK_MONOTONIC) - begun_ms > ANCHOR_WAIT_MS) {
-            return idem__fail(IDEM_ETIMEDOUT, "another process has been setting the region's clock "
-                                              "after the reboot for %u ms: is it stopped?",
+            return idem__fail(IDEM_ETIMEDOUT,
+                              "another process has been setting the region's clock "
+                              "after the reboot for %u ms: is it stopped?",
                               ANCHOR_WAIT_MS);
         }
         const struct timespec pause = {.tv_nsec = ANCHOR_RETRY_MS * IDEM__NS_PER_MS};
@@ -103,9 +104,9 @@ int idem__clock_open(struct idem__region *region)
     const uint64_t now_ms = coarse_ms + idem__peek64(&region->clock_delta_ms);
     if (now_ms > IDEM__CLOCK_MAX_MS) {
         return idem__fail(IDEM_ECORRUPT,
-                          "%s is damaged: its clock stands at %" PRIu64 " ms, expected at most %" PRIu64
-                          " (header.anchor_ms is %" PRId64 ", header.high_ms %" PRIu64
-                          "). Stop its users and remove it",
+                          "%s is damaged: its clock stands at %" PRIu64
+                          " ms, expected at most %" PRIu64 " (header.anchor_ms is %" PRId64
+                          ", header.high_ms %" PRIu64 "). Stop its users and remove it",
                           region->path ? region->path : "the anonymous region", now_ms,
                           IDEM__CLOCK_MAX_MS, (int64_t)idem__load64(&region->header->anchor_ms),
                           idem__load64(&region->header->high_ms));
@@ -116,7 +117,8 @@ int idem__clock_open(struct idem__region *region)
 void idem__clock_refresh(struct idem__region *region, uint64_t coarse_ms)
 {
     const struct header_shm *header = region->header;
-    const uint64_t boot_id[2] = {idem__peek64(&region->boot_id[0]), idem__peek64(&region->boot_id[1])};
+    const uint64_t boot_id[2] = {idem__peek64(&region->boot_id[0]),
+                                 idem__peek64(&region->boot_id[1])};
     uint64_t now_ms;
     if (IDEM_LIKELY(is_anchored(header, boot_id))) {
         now_ms = idem__host_boot_ms((int64_t)idem__peek64(&region->timens_offset_ms)) +

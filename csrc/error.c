@@ -13,10 +13,7 @@
 
 static __thread char message[MESSAGE_BYTES];
 
-const char *idem_last_error(void)
-{
-    return message;
-}
+const char *idem_last_error(void) { return message; }
 
 IDEM_COLD int idem__fail(int status, const char *format, ...)
 {

@@ -12,8 +12,9 @@
 #include "error.h"
 
 #define MODE_BITS 0777u
-#define KNOWN_FLAGS                                                                                \
-    ((uint32_t)(IDEM_OPEN_EXISTING | IDEM_OPEN_EXCLUSIVE | IDEM_OPEN_READONLY | IDEM_OPEN_ANONYMOUS))
+#define KNOWN_FLAGS                                                             \
+    ((uint32_t)(IDEM_OPEN_EXISTING | IDEM_OPEN_EXCLUSIVE | IDEM_OPEN_READONLY | \
+                IDEM_OPEN_ANONYMOUS))
 /* A file that is made and removed by others in turn: after so many rounds we say so. */
 #define OPEN_ROUNDS 100
 #define DEFAULT_MODE 0600u
@@ -43,22 +44,30 @@ static int check_flags(const char *path, uint32_t flags)
     }
     if (flags & IDEM_OPEN_ANONYMOUS) {
         if (path != NULL) {
-            return idem__fail(IDEM_EINVAL, "path is \"%s\", but IDEM_OPEN_ANONYMOUS is set: an "
-                                           "anonymous region has no path, pass NULL", path);
+            return idem__fail(IDEM_EINVAL,
+                              "path is \"%s\", but IDEM_OPEN_ANONYMOUS is set: an "
+                              "anonymous region has no path, pass NULL",
+                              path);
         }
         if (flags & ~(uint32_t)IDEM_OPEN_ANONYMOUS) {
-            return idem__fail(IDEM_EINVAL, "options.flags is 0x%x: IDEM_OPEN_ANONYMOUS goes with no "
-                                           "other flag", flags);
+            return idem__fail(IDEM_EINVAL,
+                              "options.flags is 0x%x: IDEM_OPEN_ANONYMOUS goes with no "
+                              "other flag",
+                              flags);
         }
         return IDEM_OK;
     }
     if (path == NULL || path[0] == '\0') {
-        return idem__fail(IDEM_EINVAL, "path is %s: name a file, such as /dev/shm/name.idem, or set "
-                                       "IDEM_OPEN_ANONYMOUS", path == NULL ? "NULL" : "empty");
+        return idem__fail(IDEM_EINVAL,
+                          "path is %s: name a file, such as /dev/shm/name.idem, or set "
+                          "IDEM_OPEN_ANONYMOUS",
+                          path == NULL ? "NULL" : "empty");
     }
     if ((flags & IDEM_OPEN_EXCLUSIVE) && (flags & (IDEM_OPEN_EXISTING | IDEM_OPEN_READONLY))) {
-        return idem__fail(IDEM_EINVAL, "options.flags is 0x%x: IDEM_OPEN_EXCLUSIVE creates, "
-                                       "IDEM_OPEN_EXISTING and IDEM_OPEN_READONLY do not", flags);
+        return idem__fail(IDEM_EINVAL,
+                          "options.flags is 0x%x: IDEM_OPEN_EXCLUSIVE creates, "
+                          "IDEM_OPEN_EXISTING and IDEM_OPEN_READONLY do not",
+                          flags);
     }
     return IDEM_OK;
 }
@@ -95,8 +104,9 @@ int idem__file_options(const char *path, const struct idem_options *options,
         options = &defaults;
     }
     if (options->size != sizeof(*options)) {
-        return idem__fail(IDEM_EINVAL, "options.size is %u, but this build knows %zu: call "
-                                       "idem_options_init(&options, sizeof(options)) first",
+        return idem__fail(IDEM_EINVAL,
+                          "options.size is %u, but this build knows %zu: call "
+                          "idem_options_init(&options, sizeof(options)) first",
                           options->size, sizeof(*options));
     }
     const int status = check_flags(path, options->flags);
@@ -104,12 +114,16 @@ int idem__file_options(const char *path, const struct idem_options *options,
         return status;
     }
     if (options->mode & ~MODE_BITS) {
-        return idem__fail(IDEM_EINVAL, "options.mode is 0%o, but only permission bits (0777) may be "
-                                       "set", options->mode);
+        return idem__fail(IDEM_EINVAL,
+                          "options.mode is 0%o, but only permission bits (0777) may be "
+                          "set",
+                          options->mode);
     }
     if (options->group < -1 || options->group >= (int64_t)(gid_t)-1) {
-        return idem__fail(IDEM_EINVAL, "options.group is %" PRId64 ", but must be a group id, or -1 "
-                                       "for the process's", options->group);
+        return idem__fail(IDEM_EINVAL,
+                          "options.group is %" PRId64 ", but must be a group id, or -1 "
+                          "for the process's",
+                          options->group);
     }
     *asked = (struct idem__file_options){.path = path,
                                          .flags = options->flags,
@@ -121,14 +135,29 @@ int idem__file_options(const char *path, const struct idem_options *options,
 uint64_t idem__layout_fingerprint(void)
 {
     const uint64_t facts[] = {
-        sizeof(struct header_shm),  offsetof(struct header_shm, epoch),
-        offsetof(struct header_shm, next_owner), offsetof(struct header_shm, slab_high),
-        offsetof(struct header_shm, buckets_log2), offsetof(struct header_shm, high_ms),
-        sizeof(struct slot_shm),    sizeof(struct slab_shm), sizeof(struct record_shm),
-        offsetof(struct record_shm, intent_len), sizeof(struct value_shm), IDEM__WAIT_OFF, IDEM__WAIT_WORDS,
-        IDEM__CHUNK_OFF,            IDEM__CHUNKS_MAX, IDEM__SLOT_OFF, IDEM__SLOTS_MAX,
-        IDEM__SLAB_TABLE_OFF,       IDEM__SLABS_MAX, IDEM__SLAB_AREA_OFF, IDEM__BLOCK_STEP_BYTES,
-        IDEM__BLOCK_MIN_BYTES,      IDEM__BLOCK_STEPPED_BYTES,
+        sizeof(struct header_shm),
+        offsetof(struct header_shm, epoch),
+        offsetof(struct header_shm, next_owner),
+        offsetof(struct header_shm, slab_high),
+        offsetof(struct header_shm, buckets_log2),
+        offsetof(struct header_shm, high_ms),
+        sizeof(struct slot_shm),
+        sizeof(struct slab_shm),
+        sizeof(struct record_shm),
+        offsetof(struct record_shm, intent_len),
+        sizeof(struct value_shm),
+        IDEM__WAIT_OFF,
+        IDEM__WAIT_WORDS,
+        IDEM__CHUNK_OFF,
+        IDEM__CHUNKS_MAX,
+        IDEM__SLOT_OFF,
+        IDEM__SLOTS_MAX,
+        IDEM__SLAB_TABLE_OFF,
+        IDEM__SLABS_MAX,
+        IDEM__SLAB_AREA_OFF,
+        IDEM__BLOCK_STEP_BYTES,
+        IDEM__BLOCK_MIN_BYTES,
+        IDEM__BLOCK_STEPPED_BYTES,
     };
     /* FNV-1a over whole words: only has to differ when a fact does. */
     uint64_t fingerprint = 0xcbf29ce484222325u;
@@ -142,25 +171,29 @@ uint64_t idem__layout_fingerprint(void)
 static int check_identity(const struct header_shm *header, const char *name)
 {
     if (memcmp(header->magic, IDEM__MAGIC, sizeof(header->magic)) != 0) {
-        return idem__fail(IDEM_ECORRUPT,
-                          "%s is not an idemkey region: it does not begin with \"idemkey\\n\". Give "
-                          "another path, or remove the file",
-                          name);
+        return idem__fail(
+            IDEM_ECORRUPT,
+            "%s is not an idemkey region: it does not begin with \"idemkey\\n\". Give "
+            "another path, or remove the file",
+            name);
     }
     if (header->byte_order != IDEM__BYTE_ORDER) {
-        return idem__fail(IDEM_EVERSION, "%s was made on a machine of another byte order (0x%08x, "
-                                         "expected 0x%08x): remove it",
+        return idem__fail(IDEM_EVERSION,
+                          "%s was made on a machine of another byte order (0x%08x, "
+                          "expected 0x%08x): remove it",
                           name, header->byte_order, IDEM__BYTE_ORDER);
     }
     if (header->version != IDEM__FORMAT_VERSION) {
-        return idem__fail(IDEM_EVERSION, "%s has format version %u, this build (idemkey %s) reads %u: "
-                                         "use the build that made it, or remove it",
+        return idem__fail(IDEM_EVERSION,
+                          "%s has format version %u, this build (idemkey %s) reads %u: "
+                          "use the build that made it, or remove it",
                           name, header->version, idem_version(), IDEM__FORMAT_VERSION);
     }
     if (header->layout != idem__layout_fingerprint()) {
-        return idem__fail(IDEM_EVERSION, "%s has layout 0x%016" PRIx64 ", this build 0x%016" PRIx64
-                                         ": it was made with other constants; use that build, or "
-                                         "remove it",
+        return idem__fail(IDEM_EVERSION,
+                          "%s has layout 0x%016" PRIx64 ", this build 0x%016" PRIx64
+                          ": it was made with other constants; use that build, or "
+                          "remove it",
                           name, header->layout, idem__layout_fingerprint());
     }
     return IDEM_OK;
@@ -173,8 +206,9 @@ static int check_field(const char *name, const char *field, uint64_t value, uint
     if (value >= low && value <= high) {
         return IDEM_OK;
     }
-    return idem__fail(IDEM_ECORRUPT, "%s is damaged: header.%s is %" PRIu64 ", expected %" PRIu64
-                                     " to %" PRIu64 ". Stop its users and remove it",
+    return idem__fail(IDEM_ECORRUPT,
+                      "%s is damaged: header.%s is %" PRIu64 ", expected %" PRIu64 " to %" PRIu64
+                      ". Stop its users and remove it",
                       name, field, value, low, high);
 }
 
@@ -221,8 +255,9 @@ int idem__file_check(const struct idem__file *file, const char *name)
     const uint64_t needed =
         idem__file_bytes(file->header.slab_shift, idem__peek32(&file->header.slab_limit));
     if ((uint64_t)file->stat.st_size < needed) {
-        return idem__fail(IDEM_ECORRUPT, "%s is damaged: it has %" PRId64 " bytes, expected at least "
-                                         "%" PRIu64 ": it was truncated. Stop its users and remove it",
+        return idem__fail(IDEM_ECORRUPT,
+                          "%s is damaged: it has %" PRId64 " bytes, expected at least "
+                          "%" PRIu64 ": it was truncated. Stop its users and remove it",
                           name, (int64_t)file->stat.st_size, needed);
     }
     return IDEM_OK;
@@ -235,16 +270,19 @@ static int judge(struct idem__file *file, const char *name)
         return idem__fail_errno("cannot look at %s", name);
     }
     if (!S_ISREG(file->stat.st_mode)) {
-        return idem__fail(IDEM_EINVAL, "path %s is not a regular file: give the path of one, or of "
-                                       "none yet", name);
+        return idem__fail(IDEM_EINVAL,
+                          "path %s is not a regular file: give the path of one, or of "
+                          "none yet",
+                          name);
     }
     const ssize_t length = pread(file->fd, &file->header, sizeof(file->header), 0);
     if (length < 0) {
         return idem__fail_errno("cannot read %s", name);
     }
     if ((size_t)length < sizeof(file->header)) {
-        return idem__fail(IDEM_ECORRUPT, "%s is not an idemkey region: it has %zd bytes, expected at "
-                                         "least %" PRIu64 ". Give another path, or remove the file",
+        return idem__fail(IDEM_ECORRUPT,
+                          "%s is not an idemkey region: it has %zd bytes, expected at "
+                          "least %" PRIu64 ". Give another path, or remove the file",
                           name, length, IDEM__SLAB_AREA_OFF);
     }
     return idem__file_check(file, name);
@@ -256,17 +294,20 @@ static int fail_open(const struct idem__file_options *asked)
     switch (errno) {
     case ELOOP:
         return idem__fail_errno("path %s is a symbolic link (or passes too many), which is not "
-                                "followed: give the path of the file itself", path);
+                                "followed: give the path of the file itself",
+                                path);
     case EISDIR:
     case ENXIO: /* a socket */
-        return idem__fail(IDEM_EINVAL, "path %s is not a regular file: give the path of one, or of "
-                                       "none yet", path);
+        return idem__fail(IDEM_EINVAL,
+                          "path %s is not a regular file: give the path of one, or of "
+                          "none yet",
+                          path);
     case EACCES:
     case EPERM:
-        return idem__fail_errno("no permission to open %s %s: see options.mode and options.group of "
-                                "whoever creates it", path,
-                                asked->flags & IDEM_OPEN_READONLY ? "for reading"
-                                                                  : "for reading and writing");
+        return idem__fail_errno(
+            "no permission to open %s %s: see options.mode and options.group of "
+            "whoever creates it",
+            path, asked->flags & IDEM_OPEN_READONLY ? "for reading" : "for reading and writing");
     case ENOENT:
         return idem__fail_errno("there is no region at %s", path);
     default:

@@ -84,7 +84,8 @@ int idem__handle_new(struct idem__region *region, idem_store **store)
         }
     }
     errno = EMFILE;
-    return idem__fail(IDEM_ESYS, "%u stores are open in this process: close some", IDEM__HANDLES_MAX);
+    return idem__fail(IDEM_ESYS, "%u stores are open in this process: close some",
+                      IDEM__HANDLES_MAX);
 }
 
 struct idem__region *idem__handle_get(idem_store *store)

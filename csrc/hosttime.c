@@ -65,9 +65,10 @@ int idem__timens_offset_ms(int64_t *offset_ms)
     /* timens_offsets tells of the children's namespace. */
     if (own.st_ino != children.st_ino || own.st_dev != children.st_dev) {
         errno = EINVAL;
-        return idem__fail(IDEM_ESYS, "this process has unshared its time namespace without entering "
-                                     "it, so its clock offset cannot be known: open the store before "
-                                     "unshare(CLONE_NEWTIME), or in a child");
+        return idem__fail(IDEM_ESYS,
+                          "this process has unshared its time namespace without entering "
+                          "it, so its clock offset cannot be known: open the store before "
+                          "unshare(CLONE_NEWTIME), or in a child");
     }
     char text[256];
     if (read_text(OFFSETS_PATH, text, sizeof(text)) != 0) {

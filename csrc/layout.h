@@ -116,7 +116,8 @@ struct slab_shm {
     idem__a32 free;  /* hint: blocks that are or soon will be reusable; may be wrong without harm */
     idem__a32 useful_s; /* hint: when about half of the live blocks will have expired; likewise */
     idem__a32 generation_base; /* a zero block word reads as FREE with this generation */
-    uint32_t spare[3];
+    idem__a32 position;        /* hint: where the last allocation was */
+    uint32_t spare[2];
 };
 static_assert(sizeof(struct slab_shm) == 32, "128 slabs a page");
 

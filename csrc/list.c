@@ -44,7 +44,7 @@ restart:;
             if (IDEM_UNLIKELY(!link)) {
                 return corrupt_link(seen);
             }
-            if (IDEM_UNLIKELY(order < last)) {
+            if (IDEM_UNLIKELY(order <= last)) {
                 return corrupt_order(order);
             }
             last = order;
@@ -98,10 +98,10 @@ int idem__list_seek(const struct idem__op *op, link_shm *start, uint64_t order,
 }
 
 int idem__list_next_in_run(const struct idem__op *op, const struct record_shm *record,
-                           struct record_shm **next)
+                           uint32_t *steps, struct record_shm **next)
 {
     const struct record_shm *from = record;
-    for (uint32_t run = 0; run < RUN_MAX; run++) {
+    while ((*steps)++ < RUN_MAX) {
         uint64_t target = idem__link_target(idem__load64(&from->link));
         *next = NULL;
         if (target == 0 || target & LINK_HEAD) {
@@ -154,17 +154,25 @@ int idem__list_contains(struct idem__op *op, const struct record_shm *record, bo
     uint64_t order = record->order | 1; /* may be garbage: then nothing is found */
     *found = false;
     link_shm *start = idem__list_start(op, order);
-    int status = start ? idem__list_find(op, start, order, &at) : IDEM_ECORRUPT;
-    if (status || !at.record || at.record->order != order) {
-        return status;
+    if (!start) {
+        return IDEM_ECORRUPT;
     }
-    struct record_shm *cursor = at.record;
-    for (uint32_t run = 0; cursor && run < RUN_MAX && !status; run++) {
+    /* Past the run first: what is marked leaves the list here, as in [L3]. */
+    int status = idem__list_find(op, start, order + 1, &at);
+    if (status == IDEM_OK) {
+        status = idem__list_find(op, start, order, &at);
+    }
+    const struct record_shm *cursor = at.record;
+    for (uint32_t steps = 0; !status && cursor && cursor->order == order; steps++) {
         if (cursor == record) {
-            *found = true;
-            return IDEM_OK;
+            *found = true; /* marked since, perhaps: it still is in */
+            break;
         }
-        status = idem__list_next_in_run(op, cursor, &cursor);
+        uint64_t target = idem__link_target(idem__load64(&cursor->link));
+        cursor = target && !(target & LINK_HEAD) ? idem__record_at(op->region, target) : NULL;
+        if (steps == RUN_MAX) {
+            status = corrupt_order(order);
+        }
     }
     return status;
 }

@@ -94,9 +94,10 @@ int idem__list_find(struct idem__op *op, link_shm *start, uint64_t bound,
 int idem__list_seek(const struct idem__op *op, link_shm *start, uint64_t order,
                     struct record_shm **record);
 
-/* The node after `record` if it has the same order, in *next; else NULL there. */
+/* The node after `record` if it has the same order and is not going, in *next; else NULL there. `*steps`,
+   0 at first, counts over the whole run: damage cannot lead round for ever. */
 int idem__list_next_in_run(const struct idem__op *op, const struct record_shm *record,
-                           struct record_shm **next);
+                           uint32_t *steps, struct record_shm **next);
 
 /* Puts a record in at a position found for its order. False: the link has changed, find again. */
 bool idem__list_insert(struct idem__op *op, const struct idem__position *at,

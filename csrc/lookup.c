@@ -49,6 +49,7 @@ static int look_up(struct idem__op *op, const void *key, size_t key_len, uint64_
 {
     link_shm *start = idem__list_start(op, order);
     struct record_shm *cursor = NULL;
+    uint32_t steps = 0;
     int status = start ? idem__list_seek(op, start, order, &cursor) : IDEM_ECORRUPT;
     while (cursor && !status) {
         if (idem__record_has_key(op->region, cursor, key, key_len)) {
@@ -58,7 +59,7 @@ static int look_up(struct idem__op *op, const void *key, size_t key_len, uint64_
             }
             status = IDEM_OK; /* an ended record: a later one of the key may stand behind it */
         }
-        status = idem__list_next_in_run(op, cursor, &cursor);
+        status = idem__list_next_in_run(op, cursor, &steps, &cursor);
     }
     return status ? status : IDEM_ENOTFOUND;
 }

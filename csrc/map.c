@@ -27,7 +27,8 @@ static char *map_aligned(int fd, uint64_t bytes, int protection)
         return MAP_FAILED;
     }
     char *base = (char *)idem__align_up((uintptr_t)reserved, HUGE_PAGE_BYTES);
-    if (mmap(base, bytes, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    if (mmap(base, bytes, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) ==
+        MAP_FAILED) {
         const int kept_errno = errno;
         munmap(reserved, room);
         errno = kept_errno;

@@ -62,14 +62,18 @@ static int issue(struct idem__region *region, int fd, uint32_t *owner)
     uint32_t candidate = seen;
     for (uint32_t tries = 0; tries < CANDIDATES_MAX; tries++) {
         if (candidate == UINT32_MAX) {
-            return idem__fail(IDEM_ESLOTS, "all %u process ids of the region have been given: make a "
-                                           "new region", UINT32_MAX);
+            return idem__fail(IDEM_ESLOTS,
+                              "all %u process ids of the region have been given: make a "
+                              "new region",
+                              UINT32_MAX);
         }
         if (lock_byte(fd, F_WRLCK, candidate) != 0) {
             if (errno != EAGAIN && errno != EACCES) {
-                return idem__fail_errno("cannot lock byte 2^40 + %u of the region's file, which shows "
-                                        "that this process lives: does its file system have "
-                                        "open-file-description locks?", candidate);
+                return idem__fail_errno(
+                    "cannot lock byte 2^40 + %u of the region's file, which shows "
+                    "that this process lives: does its file system have "
+                    "open-file-description locks?",
+                    candidate);
             }
             candidate++;
             continue;

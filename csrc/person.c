@@ -19,6 +19,7 @@ static int find_target(struct idem__op *op, const void *key, size_t key_len, uin
 {
     link_shm *start = idem__list_start(op, order);
     struct record_shm *cursor = NULL;
+    uint32_t steps = 0;
     int status = start ? idem__list_seek(op, start, order, &cursor) : IDEM_ECORRUPT;
     while (cursor && !status) {
         if (idem__record_has_key(op->region, cursor, key, key_len) &&
@@ -38,7 +39,7 @@ static int find_target(struct idem__op *op, const void *key, size_t key_len, uin
                 return IDEM_OK;
             }
         }
-        status = idem__list_next_in_run(op, cursor, &cursor);
+        status = idem__list_next_in_run(op, cursor, &steps, &cursor);
     }
     return status ? status : idem__fail(IDEM_ENOTFOUND, "key: is not in the store (any more)");
 }

@@ -9,8 +9,15 @@ static struct value_shm *value_in(const struct idem__block *block)
     return (struct value_shm *)(void *)block->content;
 }
 
-void idem__value_retire(struct idem__op *op, uint32_t number, uint32_t record_block,
-                        uint32_t record_generation)
+/* Zeroes a value's bytes. Its block is LIVE, seen so in this section: nobody reuses it meanwhile. */
+static void wipe_value(const struct idem__block *block)
+{
+    idem__zero_bytes(idem__value_bytes(value_in(block)),
+                     block->klass->block_bytes - sizeof(struct value_shm));
+}
+
+void idem__value_retire(struct idem__op *op, uint32_t number, const struct idem__block *of,
+                        bool wipe)
 {
     struct idem__block block;
     if (number <= LIFE_VALUE_EMPTY || !idem__block_at(op->region, number, FAMILY_VALUE, &block)) {
@@ -19,44 +26,24 @@ void idem__value_retire(struct idem__op *op, uint32_t number, uint32_t record_bl
     uint64_t word = idem__load64(block.word);
     const struct value_shm *value = value_in(&block);
     /* Still TAKEN: its owner, or the hand after that one's death, finishes it. */
-    if (idem__block_state(word) == BLOCK_LIVE && value->record_block == record_block &&
-        value->record_generation == record_generation) {
+    if (idem__block_state(word) == BLOCK_LIVE && value->record_block == of->number &&
+        value->record_generation == of->generation) {
+        if (wipe) {
+            wipe_value(&block);
+        }
         (void)idem__block_retire(op, &block, word);
-    }
-}
-
-/* Zeroes what a person put into a record and its value: key, fingerprint, intent, value. Not the links,
-   lengths and words, by which others still find their way. */
-static void wipe(const struct idem__op *op, struct record_shm *record, uint64_t dead)
-{
-    struct idem__block value;
-    if (idem__record_fits(op->region, record)) {
-        idem__zero_bytes(idem__record_key(record),
-                         idem__record_bytes(record->key_len, record->flags & RECORD_FINGERPRINT,
-                                            record->intent_len) -
-                             sizeof *record);
-    }
-    if (idem__life_value(dead) > LIFE_VALUE_EMPTY &&
-        idem__block_at(op->region, idem__life_value(dead), FAMILY_VALUE, &value)) {
-        uint32_t owner = 0, generation = 0;
-        struct idem__block of;
-        if (idem__block_of(op->region, record, FAMILY_RECORD, &of)) {
-            owner = of.number;
-            generation = idem__block_generation(idem__load64(of.word));
-        }
-        if (idem__block_state(idem__load64(value.word)) != BLOCK_FREE &&
-            value_in(&value)->record_block == owner &&
-            value_in(&value)->record_generation == generation) {
-            idem__zero_bytes(idem__value_bytes(value_in(&value)),
-                             value.klass->block_bytes - sizeof(struct value_shm));
-        }
     }
 }
 
 int idem__record_bury(struct idem__op *op, struct record_shm *record, uint64_t dead)
 {
-    if (dead & LIFE_WIPE) {
-        wipe(op, record, dead);
+    bool wipe = dead & LIFE_WIPE;
+    if (wipe && idem__record_fits(op->region, record)) {
+        /* Not the links, lengths and words, by which others still find their way. */
+        idem__zero_bytes(idem__record_key(record),
+                         idem__record_bytes(record->key_len, record->flags & RECORD_FINGERPRINT,
+                                            record->intent_len) -
+                             sizeof *record);
     }
     int status = idem__list_remove(op, record);
     struct idem__block block;
@@ -64,10 +51,12 @@ int idem__record_bury(struct idem__op *op, struct record_shm *record, uint64_t d
         return status;
     }
     uint64_t word = idem__load64(block.word);
+    block.generation = idem__block_generation(word);
+    /* The value first: a record that is retired is not visited again, and names its value no more. */
+    idem__value_retire(op, idem__life_value(dead), &block, wipe);
     if (idem__block_state(word) == BLOCK_LIVE) {
         (void)idem__block_retire(op, &block, word);
     }
-    idem__value_retire(op, idem__life_value(dead), block.number, idem__block_generation(word));
     return IDEM_OK;
 }
 
@@ -159,6 +148,7 @@ bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem_
     }
     /* A published value. It was named before it became LIVE: not named now is never again. */
     if (!value_named(op, block, &bound_s)) {
+        wipe_value(block); /* its record may have been forgotten by a process that died */
         return idem__block_retire(op, block, word);
     }
     if (bound_s != idem__block_arg(word)) {

@@ -25,8 +25,9 @@ void idem__record_orphan(const struct idem__op *op, struct record_shm *record, u
 bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem__family family,
                       uint64_t word);
 
-/* A value block of no use to its record any more -> RETIRED, if the record (block, generation) is named. */
-void idem__value_retire(struct idem__op *op, uint32_t number, uint32_t record_block,
-                        uint32_t record_generation);
+/* Value block `number` of the record `of` (number, generation), which is DEAD -> RETIRED, zeroed before
+   if asked; not if it is another's by now. */
+void idem__value_retire(struct idem__op *op, uint32_t number, const struct idem__block *of,
+                        bool wipe);
 
 #endif

@@ -19,15 +19,9 @@ static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 /* Never shrinks: a region once used keeps its identity until exit. */
 static struct idem__region *regions;
 
-void idem__process_lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
+void idem__process_lock(void) { pthread_mutex_lock(&mutex); }
 
-void idem__process_unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
+void idem__process_unlock(void) { pthread_mutex_unlock(&mutex); }
 
 static void prepare(void)
 {
@@ -42,8 +36,7 @@ static char *absolute_path(const char *path)
     }
     char folder[PATH_MAX];
     char *absolute;
-    if (getcwd(folder, sizeof(folder)) == NULL ||
-        asprintf(&absolute, "%s/%s", folder, path) < 0) {
+    if (getcwd(folder, sizeof(folder)) == NULL || asprintf(&absolute, "%s/%s", folder, path) < 0) {
         return NULL;
     }
     return absolute;
@@ -54,8 +47,8 @@ static struct idem__region *new_entry(void)
 {
     struct idem__region *entry = calloc(1, sizeof(*entry));
     idem__a64 *cache = calloc(IDEM__OWNER_CACHE_ENTRIES, sizeof(*cache));
-    void *page = mmap(NULL, IDEM__PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+    void *page =
+        mmap(NULL, IDEM__PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (entry == NULL || cache == NULL || page == MAP_FAILED ||
         madvise(page, IDEM__PAGE_BYTES, MADV_WIPEONFORK) != 0) {
         const int kept_errno = errno;

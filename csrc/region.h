@@ -49,7 +49,7 @@ struct idem__region {
     idem__a64 clock_delta_ms;   /* store clock - CLOCK_MONOTONIC_COARSE; two's complement */
     idem__a64 clock_checked_ms; /* CLOCK_MONOTONIC_COARSE when clock_delta_ms was last taken */
     idem__a64 timens_offset_ms; /* two's complement */
-    idem__a64 boot_id[2]; /* of this boot */
+    idem__a64 boot_id[2];       /* of this boot */
 
     /* Has the file been unlinked or replaced? Sticky. */
     idem__a64 replaced_checked_ms;

@@ -8,13 +8,18 @@
 void idem__report_reset(struct idem_record *out)
 {
     free(out->owned);
-    void *buffer = out->buffer;
-    size_t buffer_size = out->buffer_size;
+    out->owned = NULL;
+    idem__report_clear(out);
+}
+
+void idem__report_clear(struct idem_record *out)
+{
     *out = (struct idem_record){.size = sizeof *out,
                                 .lease_left_ms = -1,
                                 .done_age_ms = -1,
-                                .buffer = buffer,
-                                .buffer_size = buffer_size};
+                                .buffer = out->buffer,
+                                .buffer_size = out->buffer_size,
+                                .owned = out->owned};
 }
 
 int idem__report_grow(struct idem__report *report)
@@ -140,6 +145,7 @@ int idem__report_fill(const struct idem__op *op, struct record_shm *record, uint
     uint64_t created_ms = idem__record_created_ms(record);
     int status = IDEM_OK;
     report->used = 0;
+    idem__report_clear(out); /* of what an earlier look found */
     out->id = idem__public_id(op->region, block->number, block->generation);
     out->age_ms = op->now_ms > created_ms ? (int64_t)(op->now_ms - created_ms) : 0;
     if (record->flags & RECORD_FINGERPRINT && idem__record_fits(op->region, record)) {

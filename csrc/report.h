@@ -19,6 +19,8 @@ struct idem__report {
 
 /* Clears what an earlier call left in it; frees what that call allocated. */
 void idem__report_reset(struct idem_record *out);
+/* Clears what an earlier look left in it; keeps the memory. */
+void idem__report_clear(struct idem_record *out);
 /* Outside a section: room for report->needed bytes. IDEM_ESYS. */
 int idem__report_grow(struct idem__report *report);
 

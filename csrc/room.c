@@ -134,8 +134,9 @@ int idem__region_back(struct idem__region *region, uint64_t offset, uint64_t len
         return status;
     }
     if (offset + length > (uint64_t)stat.st_size) {
-        return idem__fail(IDEM_ECORRUPT, "%s is damaged: it has %" PRId64 " bytes, expected at least "
-                                         "%" PRIu64 ": it was truncated while in use",
+        return idem__fail(IDEM_ECORRUPT,
+                          "%s is damaged: it has %" PRId64 " bytes, expected at least "
+                          "%" PRIu64 ": it was truncated while in use",
                           name_of(region), (int64_t)stat.st_size, offset + length);
     }
     if (populate(region, offset, length)) {
@@ -163,8 +164,9 @@ int idem__region_resize(struct idem__region *region, uint64_t max_bytes)
     const uint64_t current = idem__load64(&region->header->max_bytes);
     const uint64_t ceiling = idem__region_ceiling_bytes(shift);
     if (max_bytes < current || max_bytes > ceiling) {
-        return idem__fail(IDEM_EINVAL, "max_bytes is %" PRIu64 ", but may go from the limit in force, "
-                                       "%" PRIu64 ", up to this region's ceiling, %" PRIu64,
+        return idem__fail(IDEM_EINVAL,
+                          "max_bytes is %" PRIu64 ", but may go from the limit in force, "
+                          "%" PRIu64 ", up to this region's ceiling, %" PRIu64,
                           max_bytes, current, ceiling);
     }
     struct stat stat;
@@ -213,9 +215,10 @@ int idem__region_ask_replaced(struct idem__region *region, uint64_t now_ms)
     idem__poke64(&region->replaced_checked_ms, now_ms);
     errno = kept_errno;
     if (idem__peek32(&region->replaced)) {
-        return idem__fail(IDEM_EREPLACED, "%s was unlinked or replaced while this process had it open; "
-                                          "other processes may be using another file: close the store "
-                                          "and open it again",
+        return idem__fail(IDEM_EREPLACED,
+                          "%s was unlinked or replaced while this process had it open; "
+                          "other processes may be using another file: close the store "
+                          "and open it again",
                           name_of(region));
     }
     return IDEM_OK;

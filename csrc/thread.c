@@ -78,10 +78,7 @@ static void before_unmap(struct idem__region *region)
     }
 }
 
-static void prepare(void)
-{
-    exit_key_error = pthread_key_create(&exit_key, at_thread_exit);
-}
+static void prepare(void) { exit_key_error = pthread_key_create(&exit_key, at_thread_exit); }
 
 /* From 0, or from a dead owner. */
 static bool take_from(struct idem__region *region, uint32_t index, uint32_t from, uint32_t owner)
@@ -98,7 +95,8 @@ static bool take_from(struct idem__region *region, uint32_t index, uint32_t from
 static bool take_free(struct idem__region *region, uint32_t high, uint32_t owner, uint32_t *index)
 {
     for (*index = 0; *index < high; ++*index) {
-        if (idem__load32(&region->slots[*index].owner) == 0 && take_from(region, *index, 0, owner)) {
+        if (idem__load32(&region->slots[*index].owner) == 0 &&
+            take_from(region, *index, 0, owner)) {
             return true;
         }
     }
@@ -139,8 +137,9 @@ static int take_slot(struct idem__region *region, uint32_t owner, uint32_t *inde
     for (;;) {
         const uint32_t high = idem__load32(&region->header->slot_high);
         if (high > IDEM__SLOTS_MAX) {
-            return idem__fail(IDEM_ECORRUPT, "the region is damaged: header.slot_high is %u, expected "
-                                             "at most %u",
+            return idem__fail(IDEM_ECORRUPT,
+                              "the region is damaged: header.slot_high is %u, expected "
+                              "at most %u",
                               high, IDEM__SLOTS_MAX);
         }
         if (take_free(region, high, owner, index) ||
@@ -159,8 +158,9 @@ static int take_slot(struct idem__region *region, uint32_t owner, uint32_t *inde
         }
         return status != IDEM_ESLOTS
                    ? status
-                   : idem__fail(IDEM_ESLOTS, "all %u thread slots of the region are in use by living "
-                                             "processes: run fewer threads, or use several regions",
+                   : idem__fail(IDEM_ESLOTS,
+                                "all %u thread slots of the region are in use by living "
+                                "processes: run fewer threads, or use several regions",
                                 IDEM__SLOTS_MAX);
     }
 }

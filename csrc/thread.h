@@ -27,11 +27,11 @@ struct idem__cursor {
 
 struct idem__thread {
     struct idem__region *region;
-    uint64_t stamp;         /* identity it belongs to: another one after fork */
+    uint64_t stamp; /* identity it belongs to: another one after fork */
     struct slot_shm *slot;
     uint32_t owner;
     uint32_t slot_index;
-    uint32_t retires;       /* blocks retired since this thread last tried to advance the epoch */
+    uint32_t retires;        /* blocks retired since this thread last tried to advance the epoch */
     uint32_t table_position; /* where the last search of the slab table ended */
     uint32_t deep_slab;      /* where the last search for hidden garbage ended: slab ... */
     uint32_t deep_index;     /* ... and block */
