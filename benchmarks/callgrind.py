@@ -27,58 +27,44 @@ TITLES = {
 ANNOTATE_LINES = 30
 
 
-def run_callgrind(program: str, folder: Path) -> int:
-    """Run `program` under callgrind with its dumps in `folder`; return calls per section."""
-    command = [
-        "valgrind", "--tool=callgrind", "--collect-atstart=no", "--dump-instr=no",
-        f"--callgrind-out-file={folder}/out", program,
-    ]  # fmt: skip
+def count(program: str, section: str, dump: Path) -> float:
+    """Run a section of `program` under callgrind, keep its dump; return instructions per call."""
+    command = ["valgrind", "--tool=callgrind", "--toggle-collect=collected", "--instr-atstart=no"]
+    command += [f"--callgrind-out-file={dump}", program, section]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
-    if result.returncode != 0:
-        sys.exit(f"callgrind of {program} failed:\n{result.stderr}")
-    match = re.search(r"calls per section: (\d+)", result.stderr)
-    if match is None:
-        sys.exit(f"{program} did not say how many calls it made")
-    return int(match.group(1))
+    calls = re.search(r"^calls: (\d+)", result.stderr, re.MULTILINE)
+    collected = re.search(r"Collected : (\d+)", result.stderr)
+    if result.returncode != 0 or calls is None or collected is None:
+        sys.exit(f"callgrind of {program} {section} failed:\n{result.stderr}")
+    return int(collected.group(1)) / int(calls.group(1))
 
 
-def read_dumps(folder: Path) -> dict[str, tuple[int, Path]]:
-    """Return instructions and file of each section that the program dumped."""
-    sections = {}
-    for path in folder.glob("out.*"):
-        text = path.read_text()
-        trigger = re.search(r"desc: Trigger: Client Request: (\w+)", text)
-        total = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
-        if trigger and total:
-            sections[trigger.group(1)] = (int(total.group(1)), path)
-    return sections
+def annotate(dump: Path) -> str:
+    """Return the functions that a dump's instructions were spent in, most expensive first."""
+    command = ["callgrind_annotate", "--auto=no", str(dump)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = [line for line in text.splitlines() if re.match(r" *[\d,]+ \(", line)]
+    return "\n".join(lines[:ANNOTATE_LINES])
 
 
 def main() -> int:
     """Count, print, and return the exit status."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    with tempfile.TemporaryDirectory() as name:
-        calls = run_callgrind(sys.argv[1], Path(name))
-        sections = read_dumps(Path(name))
-        above = 0
-        print(f"{'instructions per call':36}{'found':>8}{'limit':>8}")
+    above = 0
+    annotations = []
+    print(f"{'instructions per call':36}{'found':>8}{'limit':>8}")
+    with tempfile.TemporaryDirectory() as folder:
         for section, limit in LIMITS.items():
-            if section not in sections:
-                sys.exit(f"no dump of section {section!r}: has valgrind's callgrind changed?")
-            per_call = sections[section][0] / calls
+            dump = Path(folder) / section
+            per_call = count(sys.argv[1], section, dump)
             too_many = limit is not None and per_call > limit
             above += too_many
             mark = " !" if too_many else ""
-            print(f"{TITLES[section]:36}{per_call:8.0f}{limit or '-':>8}{mark}")
-        if "--annotate" in sys.argv[2:]:
-            for section, (_, path) in sorted(sections.items()):
-                print(f"\n== {section}")
-                text = subprocess.run(
-                    ["callgrind_annotate", "--auto=no", str(path)],
-                    check=True, capture_output=True, text=True,
-                ).stdout  # fmt: skip
-                print("\n".join(text.splitlines()[:ANNOTATE_LINES]))
+            print(f"{TITLES[section]:36}{per_call:8.0f}{limit or '-':>8}{mark}", flush=True)
+            if "--annotate" in sys.argv[2:]:
+                annotations.append(f"\n== {section}, of {per_call:.0f}\n{annotate(dump)}")
+    print("\n".join(annotations))
     return 1 if above else 0
 
 
