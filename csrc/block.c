@@ -24,7 +24,7 @@ bool idem__block_of(const struct idem__region *region, const void *content,
 
 bool idem__block_retire(struct idem__op *op, const struct idem__block *block, uint64_t expected)
 {
-    /* Loaded inside the section, before the CAS: see epoch.h. */
+    /* [B1] Loaded inside the section, before the CAS: see epoch.h. */
     uint32_t epoch = (uint32_t)idem__load64(&op->region->header->epoch);
     if (!idem__cas64(block->word, &expected,
                      idem__block_word(BLOCK_RETIRED, idem__block_generation(expected), epoch))) {

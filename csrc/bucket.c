@@ -108,7 +108,7 @@ link_shm *idem__list_start(struct idem__op *op, uint64_t order)
     }
     uint64_t p = order >> (64 - log2);
     link_shm *head = idem__head_at(op->region, idem__head_of(p, log2));
-    if (IDEM_LIKELY(head && idem__load64(head) & LINK_READY)) {
+    if (IDEM_LIKELY(head && idem__load64(head) & LINK_READY)) { /* [M2] */
         return head;
     }
     if (p == 0) {

@@ -50,7 +50,7 @@ static inline link_shm *idem__head_at(const struct idem__region *region, uint32_
     if (IDEM_UNLIKELY(chunk >= IDEM__CHUNKS_MAX)) {
         return NULL;
     }
-    uint32_t slab = idem__load32(&region->chunks[chunk]) - 1; /* absent: UINT32_MAX */
+    uint32_t slab = idem__load32(&region->chunks[chunk]) - 1; /* [S2]; absent: UINT32_MAX */
     if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
         return NULL;
     }

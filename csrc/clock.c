@@ -135,7 +135,7 @@ void idem__clock_raise(struct idem__region *region, uint64_t now_ms)
     if (region->readonly) {
         return;
     }
-    /* The wall clock first, and never back: a process that is killed or stopped in between makes the
+    /* [C2] The wall clock first, and never back: a process that is killed or stopped in between makes the
        time after a reboot late, which keeps keys longer; never early. */
     idem__max64(&region->header->high_wall_ms, idem__wall_ms());
     idem__max64(&region->header->high_ms, now_ms);

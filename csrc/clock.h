@@ -44,7 +44,7 @@ static inline uint64_t idem__clock_now_ms(struct idem__region *region)
         idem__clock_refresh(region, coarse_ms);
     }
     const uint64_t now_ms = coarse_ms + idem__peek64(&region->clock_delta_ms);
-    const uint64_t high_ms = idem__peek64(&region->header->high_ms);
+    const uint64_t high_ms = idem__peek64(&region->header->high_ms); /* [C2] */
     if (IDEM_UNLIKELY(now_ms - high_ms > IDEM__CLOCK_STEP_MS)) {
         if (now_ms < high_ms) {
             return high_ms;

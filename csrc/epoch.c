@@ -4,7 +4,7 @@
 static bool slot_lags(struct idem__region *region, struct slot_shm *slot, uint64_t epoch)
 {
     /* [E3] seq_cst, pairs with [E1]: a section that this load misses has not loaded anything yet.
-       The epoch word first, then the owner: see epoch.h. */
+       [P1] The epoch word first, then the owner: see epoch.h. */
     uint64_t word = atomic_load_explicit(&slot->epoch, memory_order_seq_cst);
     if (!(word & 1) || word >> 1 == epoch) {
         return false;

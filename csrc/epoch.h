@@ -48,7 +48,7 @@ static inline void idem__leave(struct idem__thread *thread)
     idem__store64(&thread->slot->epoch, 0);
 }
 
-/* True if what was retired with the low 32 bits of an epoch may be reused now. The caller loaded the
+/* [E3] True if what was retired with the low 32 bits of an epoch may be reused now. The caller loaded the
    block word before: G is read here, after it, so that it is not behind the retirer's. */
 static inline bool idem__grace_over(const struct idem__region *region, uint32_t epoch)
 {

@@ -65,6 +65,7 @@ static int change(struct idem__op *op, const struct idem_claim *claim, struct he
     int status = own(op, claim, held);
     while (!status) {
         *became = next(op, held, with);
+        /* [M3] Publishes the value that the word names. */
         if (idem__cas64(&held->record->life, &held->life, *became)) {
             return IDEM_OK;
         }

@@ -4,7 +4,7 @@
  * A table entry is used again and again; its generation tells the uses apart:
  *
  *   new:   region NULL -> r (CAS)            the handle carries the generation found after it
- *   get:   read lock; load region; then load generation: equal to the handle's, or closed    [H1]
+ *   get:   read lock; load region; then load generation: equal to the handle's, or closed    [T1]
  *   take:  generation g -> g + 1 (CAS: one closer wins); region -> NULL; wait for all readers
  *
  * Region first, generation after: whoever sees the region of a later use also sees that the generation
@@ -93,7 +93,7 @@ struct idem__region *idem__handle_get(idem_store *store)
     uint64_t generation;
     struct entry *entry = entry_of(store, &generation);
     urcu_bp_read_lock();
-    /* [H1] acquire, acquire. */
+    /* [T1] acquire, acquire. */
     struct idem__region *region = atomic_load_explicit(&entry->region, memory_order_acquire);
     if (IDEM_LIKELY(region != NULL && idem__load64(&entry->generation) == generation)) {
         return region;

@@ -27,6 +27,7 @@ bool idem__owner_dead(struct idem__region *region, uint32_t owner);
 /* Same, never from the cache of living ones. For tests, waiters and check. */
 bool idem__owner_dead_now(struct idem__region *region, uint32_t owner);
 
+/* [O1] What is issued has been locked before. */
 static inline bool idem__owner_issued(const struct idem__region *region, uint32_t owner)
 {
     return owner != 0 && owner < idem__load32(&region->header->next_owner);

@@ -177,7 +177,7 @@ int idem__report_fill(const struct idem__op *op, struct record_shm *record, uint
         out->expires_in_ms = until_ms(op->now_ms, idem__orphan_until_s(record, life));
         status = contents ? fill_intent(op, record, report) : IDEM_OK;
     }
-    /* Read again after the copy: the bytes are those of this state, or they do not count. */
+    /* [M5] Read again after the copy: the bytes are those of this state, or they do not count. */
     if (IDEM_UNLIKELY(idem__load64(&record->life) != life)) {
         return REPORT_AGAIN;
     }

@@ -208,7 +208,7 @@ bool idem__slab_drain(struct idem__op *op, uint32_t slab)
     }
     uint32_t epoch = (uint32_t)idem__load64(&region->header->epoch);
     if (i == count) {
-        /* Before the slab changes hands: no later block of it repeats a generation. */
+        /* [S3] Before the slab changes hands: no later block of it repeats a generation. */
         idem__max32(&entry->generation_base, highest + 1);
         if (idem__cas64(&entry->state, &state,
                         idem__slab_word(SLAB_DRAINING, idem__slab_family(state), klass, epoch))) {

@@ -96,7 +96,7 @@ static inline bool idem__block_at(const struct idem__region *region, uint32_t nu
     if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
         return false;
     }
-    uint64_t state = idem__load64(&region->slab_table[slab].state);
+    uint64_t state = idem__load64(&region->slab_table[slab].state); /* [S1], [S3] */
     uint32_t klass = idem__slab_class(state);
     if (IDEM_UNLIKELY((state & SLAB_STATE_FAMILY_BITS) !=
                           idem__slab_word(SLAB_ACTIVE, family, 0, 0) ||

@@ -1,7 +1,7 @@
 /*
  * wait.c - see wait.h.
  *
- * A word holds a count << 1 | waiters bit. Why nobody sleeps through a change [M-wait]:
+ * A word holds a count << 1 | waiters bit. Why nobody sleeps through a change [W1]:
  *
  *   waiter: word |= 1 (seq_cst); look the key up; sleep while word == seen
  *   waker:  change the key by a seq_cst CAS; load word (seq_cst); if bit: word += 2, bit off; wake
