@@ -67,14 +67,10 @@ static void before_unmap(struct idem__region *region)
     struct idem__thread *place = region->threads;
     region->threads = NULL;
     while (place != NULL) {
-        struct idem__thread *next = place->siblings;
         if (place->stamp == idem__owner_stamp(region)) {
             release_slot(place);
         }
-        /* `region` and `stamp` stay: their thread may be comparing them. */
-        place->slot = NULL;
-        place->siblings = NULL;
-        place = next;
+        place = place->siblings; /* its memory stays its thread's, who finds it stale */
     }
 }
 
@@ -87,7 +83,7 @@ static bool take_from(struct idem__region *region, uint32_t index, uint32_t from
     if (!idem__cas32(&slot->owner, &from, owner)) {
         return false;
     }
-    /* Only now, as its owner: see epoch.h on takeovers. */
+    /* [P1] Only now, as its owner: see epoch.h on takeovers. */
     idem__store64(&slot->epoch, 0);
     return true;
 }

@@ -196,6 +196,51 @@ static void a_stopped_anchorer_is_told_and_a_dead_one_gone(void)
     end();
 }
 
+static bool sleeps(pid_t process)
+{
+    char path[64], state = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)process);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+    fclose(file);
+    return state == 'S';
+}
+
+static void open_while_locked(void *unused)
+{
+    (void)unused;
+    CHECK_INT(write(locked[1], "", 1), 1);
+    CHECK_INT(idem__clock_open(region), IDEM_OK);
+    CHECK(is_close(idem__clock_now_ms(region), 20 * HOUR_MS));
+}
+
+/* Who waited for another to set the anchor does not set it again. */
+static void an_anchor_set_meanwhile_is_kept(void)
+{
+    uint64_t boot_id[2];
+    CHECK_INT(idem__boot_id(boot_id), IDEM_OK);
+    begin();
+    reboot(HOUR_MS);
+    CHECK_INT(pipe(locked), 0);
+    const pid_t holder = test_child(hold_the_lock, NULL);
+    char byte;
+    CHECK_INT(read(locked[0], &byte, 1), 1);
+    const pid_t waiter = test_child(open_while_locked, NULL);
+    CHECK_INT(read(locked[0], &byte, 1), 1);
+    CHECK_SOON(sleeps(waiter));
+    const uint64_t anchor_ms =
+        20 * HOUR_MS - idem__host_boot_ms((int64_t)idem__load64(&region->timens_offset_ms));
+    idem__store64(&region->header->anchor_ms, anchor_ms);
+    idem__store64(&region->header->boot_id[1], boot_id[1]);
+    idem__store64(&region->header->boot_id[0], boot_id[0]);
+    test_kill(holder);
+    CHECK_INT(test_join(waiter), 0);
+    CHECK_INT(idem__load64(&region->header->anchor_ms), anchor_ms);
+    close(locked[0]);
+    close(locked[1]);
+    end();
+}
+
 static void a_reader_after_a_reboot_writes_nothing(void)
 {
     begin();
@@ -280,6 +325,6 @@ int main(void)
         TEST(a_reboot_counts_the_time_that_it_took), TEST(a_wall_clock_set_back_does_not_turn_it_back),
         TEST(a_death_while_anchoring_is_made_good), TEST(of_many_openers_one_anchors),
         TEST(a_stopped_anchorer_is_told_and_a_dead_one_gone),
-        TEST(a_reader_after_a_reboot_writes_nothing), TEST(a_damaged_anchor_is_told),
+        TEST(an_anchor_set_meanwhile_is_kept), TEST(a_reader_after_a_reboot_writes_nothing), TEST(a_damaged_anchor_is_told),
         TEST(time_namespaces_agree), {0}});
 }

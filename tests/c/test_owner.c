@@ -145,6 +145,42 @@ static void no_id_is_given_twice(void)
     end();
 }
 
+/* Quick lives and deaths: an id whose process is gone is not given again either. */
+#define LIVES 1500
+#define FAMILIES 4
+
+static void live_and_die(void *given)
+{
+    idem__a64 *bits = given;
+    const uint32_t owner = self();
+    const uint64_t bit = (uint64_t)1 << owner % 64;
+    CHECK((atomic_fetch_or(&bits[owner / 64], bit) & bit) == 0);
+}
+
+static void family(void *given)
+{
+    for (int i = 0; i < LIVES / FAMILIES; i++) {
+        CHECK_INT(test_join(test_child(live_and_die, given)), 0);
+    }
+}
+
+static void ids_of_the_dead_are_not_given_again(void)
+{
+    begin();
+    void *given = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(given != MAP_FAILED);
+    pid_t families[FAMILIES];
+    for (int i = 0; i < FAMILIES; i++) {
+        families[i] = test_child(family, given);
+    }
+    for (int i = 0; i < FAMILIES; i++) {
+        CHECK_INT(test_join(families[i]), 0);
+    }
+    CHECK(idem__load32(&region->header->next_owner) <= 4096 * 8);
+    munmap(given, 4096);
+    end();
+}
+
 static void register_and_exit(void *unused)
 {
     (void)unused;
@@ -207,30 +243,34 @@ static void ids_are_not_inherited(void)
 }
 
 /* The parent's death is seen although its children, made in the middle of registrations, live on. */
-struct forker {
-    char paths[8][sizeof(test_path) + 8];
-};
+#define FORK_REGIONS 24
+#define FORK_CHILDREN 12
+#define FORK_ROUNDS 40
 
-static void *register_everywhere(void *argument)
+static struct idem__region *many[FORK_REGIONS];
+static atomic_bool forking;
+
+static void *register_everywhere(void *unused)
 {
-    const struct forker *forker = argument;
-    for (size_t i = 0; i < 8; i++) {
-        struct idem__region *other = open_at(forker->paths[i]);
+    (void)unused;
+    while (!atomic_load(&forking)) {
+    }
+    for (size_t i = 0; i < FORK_REGIONS; i++) {
         uint32_t owner;
-        CHECK_INT(idem__owner_self(other, &owner), IDEM_OK);
+        CHECK_INT(idem__owner_self(many[i], &owner), IDEM_OK);
     }
     return NULL;
 }
 
-static void fork_while_registering(void *argument)
+static void fork_while_registering(void *unused)
 {
+    (void)unused;
     pthread_t thread;
-    CHECK_INT(pthread_create(&thread, NULL, register_everywhere, argument), 0);
-    for (uint32_t i = 0; i < 16; i++) {
+    CHECK_INT(pthread_create(&thread, NULL, register_everywhere, NULL), 0);
+    for (uint32_t i = 0; i < FORK_CHILDREN; i++) {
+        atomic_store(&forking, true);
         const pid_t child = fork();
         if (child == 0) {
-            prctl(PR_SET_PDEATHSIG, 0);
-            say(0);
             pause();
             _exit(0);
         }
@@ -242,32 +282,30 @@ static void fork_while_registering(void *argument)
 static void fork_waits_for_registrations(void)
 {
     begin();
-    struct forker forker;
-    struct idem__region *regions[8];
-    for (size_t i = 0; i < 8; i++) {
-        snprintf(forker.paths[i], sizeof(forker.paths[i]), "%s-%zu", test_path, i);
-        regions[i] = open_at(forker.paths[i]);
+    for (size_t i = 0; i < FORK_REGIONS; i++) {
+        struct idem_options options = {
+            .size = sizeof(options), .mode = 0600, .group = -1, .flags = IDEM_OPEN_ANONYMOUS};
+        CHECK_INT(idem__region_open(NULL, &options, &many[i]), IDEM_OK);
     }
     CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    CHECK_INT(test_join(test_child(fork_while_registering, &forker)), 0);
-    pid_t children[16];
-    for (int heard = 0, n = 0; heard < 32; heard++) {
-        const uint32_t value = hear();
-        if (value != 0) {
-            children[n++] = (pid_t)value;
+    uint32_t living = 0;
+    for (uint32_t round = 1; round <= FORK_ROUNDS; round++) {
+        CHECK_INT(test_join(test_child(fork_while_registering, NULL)), 0);
+        pid_t children[FORK_CHILDREN];
+        for (int i = 0; i < FORK_CHILDREN; i++) {
+            children[i] = (pid_t)hear();
+        }
+        for (size_t i = 0; i < FORK_REGIONS; i++) {
+            CHECK_INT(idem__load32(&many[i]->header->next_owner), round + 1);
+            living += !idem__owner_dead_now(many[i], round);
+        }
+        for (int i = 0; i < FORK_CHILDREN; i++) {
+            test_kill(children[i]);
         }
     }
-    for (size_t i = 0; i < 8; i++) {
-        const uint32_t next = idem__load32(&regions[i]->header->next_owner);
-        CHECK_INT(next, 2);
-        CHECK_SOON(idem__owner_dead_now(regions[i], 1));
-    }
-    for (int i = 0; i < 16; i++) {
-        test_kill(children[i]);
-    }
-    for (size_t i = 0; i < 8; i++) {
-        idem__region_close(regions[i]);
-        unlink(forker.paths[i]);
+    CHECK_INT(living, 0);
+    for (size_t i = 0; i < FORK_REGIONS; i++) {
+        idem__region_close(many[i]);
     }
     end();
 }
@@ -465,6 +503,7 @@ int main(void)
     return test_run((struct test[]){
         TEST(an_id_is_kept_until_exit), TEST(a_killed_owner_is_dead_for_ever),
         TEST(the_living_are_believed_for_a_while), TEST(a_zombie_is_dead), TEST(no_id_is_given_twice),
+        TEST(ids_of_the_dead_are_not_given_again),
         TEST(killed_registrants_leave_nothing), TEST(ids_are_not_inherited),
         TEST(fork_waits_for_registrations), TEST(a_raw_clone_is_another_owner),
         TEST(exec_ends_an_owner), TEST(closing_all_descriptors_does_not_kill),

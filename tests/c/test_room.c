@@ -210,6 +210,14 @@ static void a_lost_descriptor_is_had_again(void)
     CHECK_INT(fcntl(stranger, F_GETFD), 0); /* not closed: it was never ours */
     CHECK_INT(fcntl(found, F_GETFD), -1);
     close(stranger);
+    /* Lost, and closed without another look: the stranger in its place is left alone. */
+    region = open_region(0);
+    close(atomic_load(&region->fd));
+    CHECK_INT(open("/dev/null", O_RDWR), atomic_load(&region->fd));
+    const int kept = atomic_load(&region->fd);
+    idem__region_close(region);
+    CHECK_INT(fcntl(kept, F_GETFL) & O_ACCMODE, O_RDWR);
+    close(kept);
     /* Unlinked as well: it cannot be had. */
     region = open_region(0);
     unlink(test_path);

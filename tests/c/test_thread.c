@@ -171,6 +171,12 @@ static void child_that_uses_nothing(void *unused)
     end_thread();
 }
 
+static void child_that_ends(void *unused)
+{
+    (void)unused;
+    end_thread();
+}
+
 static void child_with_its_own(void *argument)
 {
     const struct idem__thread parents = *(struct idem__thread *)argument;
@@ -186,6 +192,8 @@ static void a_child_takes_its_own_slot(void)
     begin();
     struct idem__thread *mine = place();
     CHECK_INT(test_join(test_child(child_that_uses_nothing, NULL)), 0);
+    CHECK(place() == mine);
+    CHECK_INT(test_join(test_child(child_that_ends, NULL)), 0);
     CHECK(place() == mine);
     CHECK_INT(test_join(test_child(child_with_its_own, mine)), 0);
     CHECK(place() == mine);
@@ -296,6 +304,24 @@ static void too_many_threads_are_told(void)
     end();
 }
 
+static void *fail_to_get(void *unused)
+{
+    (void)unused;
+    struct idem__thread *thread;
+    CHECK_INT(idem__thread_get(region, &thread), IDEM_ESLOTS);
+    return NULL; /* with a place that never had a slot */
+}
+
+static void a_thread_without_a_slot_may_exit(void)
+{
+    begin();
+    idem__store32(&region->header->next_owner, UINT32_MAX);
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, fail_to_get, NULL), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    end();
+}
+
 static void a_damaged_slot_count_is_told(void)
 {
     begin();
@@ -378,6 +404,6 @@ int main(void)
         TEST(closing_gives_the_slots_back), TEST(threads_outlive_stores),
         TEST(a_child_takes_its_own_slot), TEST(grandchildren_do_too), TEST(dead_slots_are_reused),
         TEST(a_killed_crowd_leaves_no_pile), TEST(too_many_threads_are_told),
-        TEST(a_damaged_slot_count_is_told), TEST(threads_come_and_go),
+        TEST(a_thread_without_a_slot_may_exit), TEST(a_damaged_slot_count_is_told), TEST(threads_come_and_go),
         TEST(killed_newcomers_leave_nothing), TEST(a_raw_clone_takes_its_own_slot), {0}});
 }
