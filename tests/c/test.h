@@ -35,53 +35,57 @@ struct test {
     const char *name;
     void (*body)(void);
 };
-#define TEST(function) {#function, function}
+#define TEST(function)      \
+    {                       \
+#function, function \
+    }
 
 static uint64_t test_seed;
-static char test_path[128]; /* a path that no other test uses; removed before each test and at the end */
+static char
+    test_path[128]; /* a path that no other test uses; removed before each test and at the end */
 
-#define TEST_FAIL(...)                                                                             \
-    do {                                                                                           \
-        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);                                            \
-        fprintf(stderr, __VA_ARGS__);                                                              \
-        fprintf(stderr, "\n  IDEMKEY_SEED=%" PRIu64 "\n", test_seed);                              \
-        fflush(NULL);                                                                              \
-        unlink(test_path);                                                                         \
-        _exit(1);                                                                                  \
+#define TEST_FAIL(...)                                                \
+    do {                                                              \
+        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);               \
+        fprintf(stderr, __VA_ARGS__);                                 \
+        fprintf(stderr, "\n  IDEMKEY_SEED=%" PRIu64 "\n", test_seed); \
+        fflush(NULL);                                                 \
+        unlink(test_path);                                            \
+        _exit(1);                                                     \
     } while (0)
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            TEST_FAIL("failed: %s (last error: %s)", #condition, idem_last_error());               \
-        }                                                                                          \
+#define CHECK(condition)                                                             \
+    do {                                                                             \
+        if (!(condition)) {                                                          \
+            TEST_FAIL("failed: %s (last error: %s)", #condition, idem_last_error()); \
+        }                                                                            \
     } while (0)
-#define CHECK_INT(got, expected)                                                                   \
-    do {                                                                                           \
-        const long long got_ = (long long)(got), expected_ = (long long)(expected);                \
-        if (got_ != expected_) {                                                                   \
-            TEST_FAIL("%s is %lld, expected %s, %lld (last error: %s)", #got, got_, #expected,     \
-                      expected_, idem_last_error());                                               \
-        }                                                                                          \
+#define CHECK_INT(got, expected)                                                               \
+    do {                                                                                       \
+        const long long got_ = (long long)(got), expected_ = (long long)(expected);            \
+        if (got_ != expected_) {                                                               \
+            TEST_FAIL("%s is %lld, expected %s, %lld (last error: %s)", #got, got_, #expected, \
+                      expected_, idem_last_error());                                           \
+        }                                                                                      \
     } while (0)
 /* The status, and a part of the message that goes with it. */
-#define CHECK_FAILS(call, status, part)                                                            \
-    do {                                                                                           \
-        CHECK_INT(call, status);                                                                   \
-        if (strstr(idem_last_error(), part) == NULL) {                                             \
-            TEST_FAIL("the message of %s lacks \"%s\": %s", #call, part, idem_last_error());       \
-        }                                                                                          \
+#define CHECK_FAILS(call, status, part)                                                      \
+    do {                                                                                     \
+        CHECK_INT(call, status);                                                             \
+        if (strstr(idem_last_error(), part) == NULL) {                                       \
+            TEST_FAIL("the message of %s lacks \"%s\": %s", #call, part, idem_last_error()); \
+        }                                                                                    \
     } while (0)
 
 /* Polls until `condition` holds; fails at the deadline. */
-#define CHECK_SOON(condition)                                                                      \
-    do {                                                                                           \
-        const time_t end_ = time(NULL) + TEST_DEADLINE_S;                                          \
-        while (!(condition)) {                                                                     \
-            if (time(NULL) > end_) {                                                               \
-                TEST_FAIL("did not come true: %s", #condition);                                    \
-            }                                                                                      \
-            nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);                                \
-        }                                                                                          \
+#define CHECK_SOON(condition)                                       \
+    do {                                                            \
+        const time_t end_ = time(NULL) + TEST_DEADLINE_S;           \
+        while (!(condition)) {                                      \
+            if (time(NULL) > end_) {                                \
+                TEST_FAIL("did not come true: %s", #condition);     \
+            }                                                       \
+            nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL); \
+        }                                                           \
     } while (0)
 
 /* splitmix64 from the seed. */
@@ -145,7 +149,8 @@ static int test_run(const struct test *tests)
     const char *seed = getenv("IDEMKEY_SEED");
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    test_seed = seed ? strtoull(seed, NULL, 0) : (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec;
+    test_seed =
+        seed ? strtoull(seed, NULL, 0) : (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec;
     snprintf(test_path, sizeof(test_path), "/dev/shm/idemkey-test-%d.idem", (int)getpid());
     signal(SIGALRM, test_watchdog);
     printf("seed %" PRIu64 "\n", test_seed);

@@ -20,7 +20,7 @@ static void tables_are_sound(void)
             CHECK_INT(class->first_off % IDEM_CACHE_LINE_BYTES, 0);
             CHECK(class->count >= 1 && class->count <= UINT16_MAX);
             CHECK(class->first_off >= class->count * IDEM__BLOCK_WORD_BYTES);
-            CHECK(class->first_off + (uint64_t)class->count * class->block_bytes <= slab_bytes);
+            CHECK(class->first_off + (uint64_t) class->count * class->block_bytes <= slab_bytes);
             if (i == 0) {
                 continue;
             }
@@ -65,9 +65,10 @@ static void only_block_boundaries_are_blocks(void)
             const uint32_t step = shifts[s] == IDEM__SLAB_SHIFT_MIN ? 1 : 8;
             for (uint32_t offset = (uint32_t)(test_random() % step); offset < 1u << shifts[s];
                  offset += step) {
-                const bool expected = offset >= class->first_off &&
-                                      (offset - class->first_off) % class->block_bytes == 0 &&
-                                      (offset - class->first_off) / class->block_bytes < class->count;
+                const bool expected =
+                    offset >= class->first_off &&
+                    (offset - class->first_off) % class->block_bytes == 0 &&
+                    (offset - class->first_off) / class->block_bytes < class->count;
                 uint32_t index;
                 if (idem__class_index(class, offset, &index) != expected ||
                     (expected && index != (offset - class->first_off) / class->block_bytes)) {
@@ -83,6 +84,8 @@ static void only_block_boundaries_are_blocks(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(tables_are_sound), TEST(every_size_finds_its_class),
-                                    TEST(only_block_boundaries_are_blocks), {0}});
+    return test_run((struct test[]){TEST(tables_are_sound),
+                                    TEST(every_size_finds_its_class),
+                                    TEST(only_block_boundaries_are_blocks),
+                                    {0}});
 }

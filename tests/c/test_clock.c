@@ -46,7 +46,8 @@ static void a_new_store_starts_at_the_start(void)
 static void it_goes_as_fast_as_the_host(void)
 {
     begin();
-    const uint64_t boot_ms = idem__clock_read_ms(CLOCK_BOOTTIME), store_ms = idem__clock_now_ms(region);
+    const uint64_t boot_ms = idem__clock_read_ms(CLOCK_BOOTTIME),
+                   store_ms = idem__clock_now_ms(region);
     uint64_t last_ms = 0;
     while (idem__clock_read_ms(CLOCK_BOOTTIME) - boot_ms < 400) {
         const uint64_t now_ms = idem__clock_now_ms(region);
@@ -319,12 +320,18 @@ static void time_namespaces_agree(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(a_new_store_starts_at_the_start), TEST(it_goes_as_fast_as_the_host),
-        TEST(the_high_water_mark_is_written_rarely), TEST(it_never_runs_behind_the_mark),
-        TEST(a_reboot_counts_the_time_that_it_took), TEST(a_wall_clock_set_back_does_not_turn_it_back),
-        TEST(a_death_while_anchoring_is_made_good), TEST(of_many_openers_one_anchors),
-        TEST(a_stopped_anchorer_is_told_and_a_dead_one_gone),
-        TEST(an_anchor_set_meanwhile_is_kept), TEST(a_reader_after_a_reboot_writes_nothing), TEST(a_damaged_anchor_is_told),
-        TEST(time_namespaces_agree), {0}});
+    return test_run((struct test[]){TEST(a_new_store_starts_at_the_start),
+                                    TEST(it_goes_as_fast_as_the_host),
+                                    TEST(the_high_water_mark_is_written_rarely),
+                                    TEST(it_never_runs_behind_the_mark),
+                                    TEST(a_reboot_counts_the_time_that_it_took),
+                                    TEST(a_wall_clock_set_back_does_not_turn_it_back),
+                                    TEST(a_death_while_anchoring_is_made_good),
+                                    TEST(of_many_openers_one_anchors),
+                                    TEST(a_stopped_anchorer_is_told_and_a_dead_one_gone),
+                                    TEST(an_anchor_set_meanwhile_is_kept),
+                                    TEST(a_reader_after_a_reboot_writes_nothing),
+                                    TEST(a_damaged_anchor_is_told),
+                                    TEST(time_namespaces_agree),
+                                    {0}});
 }

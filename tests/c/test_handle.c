@@ -171,8 +171,11 @@ static void a_child_does_not_wait_for_its_parents_threads(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(a_handle_leads_to_its_region), TEST(closed_and_invented_handles_are_refused),
-        TEST(too_many_are_told), TEST(closing_waits_for_the_call_in_flight),
-        TEST(nobody_uses_a_closed_region), TEST(a_child_does_not_wait_for_its_parents_threads), {0}});
+    return test_run((struct test[]){TEST(a_handle_leads_to_its_region),
+                                    TEST(closed_and_invented_handles_are_refused),
+                                    TEST(too_many_are_told),
+                                    TEST(closing_waits_for_the_call_in_flight),
+                                    TEST(nobody_uses_a_closed_region),
+                                    TEST(a_child_does_not_wait_for_its_parents_threads),
+                                    {0}});
 }

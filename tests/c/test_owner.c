@@ -41,10 +41,7 @@ static void end(void)
     close(said[1]);
 }
 
-static void say(uint32_t owner)
-{
-    CHECK_INT(write(said[1], &owner, sizeof(owner)), sizeof(owner));
-}
+static void say(uint32_t owner) { CHECK_INT(write(said[1], &owner, sizeof(owner)), sizeof(owner)); }
 
 static uint32_t hear(void)
 {
@@ -500,14 +497,23 @@ static void readers_have_no_identity(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(an_id_is_kept_until_exit), TEST(a_killed_owner_is_dead_for_ever),
-        TEST(the_living_are_believed_for_a_while), TEST(a_zombie_is_dead), TEST(no_id_is_given_twice),
-        TEST(ids_of_the_dead_are_not_given_again),
-        TEST(killed_registrants_leave_nothing), TEST(ids_are_not_inherited),
-        TEST(fork_waits_for_registrations), TEST(a_raw_clone_is_another_owner),
-        TEST(exec_ends_an_owner), TEST(closing_all_descriptors_does_not_kill),
-        TEST(closing_the_store_does_not_kill), TEST(pid_namespaces_do_not_matter),
-        TEST(anonymous_regions_have_owners_too), TEST(not_knowing_is_alive),
-        TEST(exhausted_ids_are_told), TEST(readers_have_no_identity), {0}});
+    return test_run((struct test[]){TEST(an_id_is_kept_until_exit),
+                                    TEST(a_killed_owner_is_dead_for_ever),
+                                    TEST(the_living_are_believed_for_a_while),
+                                    TEST(a_zombie_is_dead),
+                                    TEST(no_id_is_given_twice),
+                                    TEST(ids_of_the_dead_are_not_given_again),
+                                    TEST(killed_registrants_leave_nothing),
+                                    TEST(ids_are_not_inherited),
+                                    TEST(fork_waits_for_registrations),
+                                    TEST(a_raw_clone_is_another_owner),
+                                    TEST(exec_ends_an_owner),
+                                    TEST(closing_all_descriptors_does_not_kill),
+                                    TEST(closing_the_store_does_not_kill),
+                                    TEST(pid_namespaces_do_not_matter),
+                                    TEST(anonymous_regions_have_owners_too),
+                                    TEST(not_knowing_is_alive),
+                                    TEST(exhausted_ids_are_told),
+                                    TEST(readers_have_no_identity),
+                                    {0}});
 }

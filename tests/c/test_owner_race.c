@@ -10,7 +10,7 @@
 #include "test.h"
 
 static struct idem__region *region;
-static pid_t helper;       /* lives its life when told */
+static pid_t helper; /* lives its life when told */
 static int go[2];
 static enum { NEVER, BEFORE, AFTER } when;
 
@@ -91,5 +91,6 @@ static void an_id_that_was_stepped_over_is_given_up(void)
 int main(void)
 {
     return test_run((struct test[]){TEST(an_id_that_is_issued_before_the_lock_is_not_taken),
-                                    TEST(an_id_that_was_stepped_over_is_given_up), {0}});
+                                    TEST(an_id_that_was_stepped_over_is_given_up),
+                                    {0}});
 }

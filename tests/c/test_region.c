@@ -57,8 +57,9 @@ static void a_new_region_is_complete(void)
     CHECK(stat.st_blocks * 512 < 64 << 10);
     CHECK_INT(region->slab_shift, IDEM__SLAB_SHIFT_MIN);
     CHECK(idem__load32(&region->header->slab_limit) >= 60);
-    CHECK_INT(stat.st_size, IDEM__SLAB_AREA_OFF +
-                                ((uint64_t)idem__load32(&region->header->slab_limit) << region->slab_shift));
+    CHECK_INT(stat.st_size,
+              IDEM__SLAB_AREA_OFF +
+                  ((uint64_t)idem__load32(&region->header->slab_limit) << region->slab_shift));
     CHECK_INT((uintptr_t)region->slab_area % (2u << 20), 0);
     CHECK_INT(region->max_value_bytes,
               region->classes[region->class_count - 1].block_bytes - sizeof(struct value_shm));
@@ -73,8 +74,8 @@ static void slabs_are_a_sixty_fourth(void)
     const struct {
         uint64_t max_bytes;
         uint32_t slab_shift;
-    } cases[] = {{1u << 20, 14},   {(2u << 20) - 1, 14},         {2u << 20, 15}, {64u << 20, 20},
-                 {128u << 20, 21}, {IDEM__REGION_MAX_BYTES, 21}};
+    } cases[] = {{1u << 20, 14},  {(2u << 20) - 1, 14}, {2u << 20, 15},
+                 {64u << 20, 20}, {128u << 20, 21},     {IDEM__REGION_MAX_BYTES, 21}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         unlink(test_path);
         struct idem_options options = defaults();
@@ -254,7 +255,11 @@ static void damage(uint64_t offset, const void *bytes, size_t length)
 
 static void damaged_headers_are_refused(void)
 {
-#define FIELD(field, value, status) {#field, offsetof(struct header_shm, field), value, sizeof(((struct header_shm *)0)->field), status}
+#define FIELD(field, value, status)                         \
+    {                                                       \
+#field, offsetof(struct header_shm, field), value,  \
+            sizeof(((struct header_shm *)0)->field), status \
+    }
     const struct {
         const char *field;
         uint64_t offset, value;
@@ -295,7 +300,8 @@ static void damaged_headers_are_refused(void)
                       idem_last_error());
         }
         CHECK(strstr(idem_last_error(), test_path) != NULL);
-        CHECK(strstr(idem_last_error(), "remove") != NULL || strstr(idem_last_error(), "another") != NULL);
+        CHECK(strstr(idem_last_error(), "remove") != NULL ||
+              strstr(idem_last_error(), "another") != NULL);
     }
 }
 
@@ -484,13 +490,20 @@ static void threads_open_and_close_at_once(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(a_new_region_is_complete), TEST(slabs_are_a_sixty_fourth),
-        TEST(a_region_is_shared_within_the_process), TEST(anonymous_regions_are_distinct),
-        TEST(wrong_arguments_are_named), TEST(places_that_hold_no_region_are_named),
-        TEST(permissions_hold), TEST(limits_of_the_process_are_told),
-        TEST(damaged_headers_are_refused), TEST(files_of_other_kinds_are_refused),
-        TEST(flipped_bits_never_crash), TEST(of_many_creators_one_wins),
-        TEST(a_dying_creator_leaves_nothing_half_made), TEST(old_file_systems_do_too),
-        TEST(threads_open_and_close_at_once), {0}});
+    return test_run((struct test[]){TEST(a_new_region_is_complete),
+                                    TEST(slabs_are_a_sixty_fourth),
+                                    TEST(a_region_is_shared_within_the_process),
+                                    TEST(anonymous_regions_are_distinct),
+                                    TEST(wrong_arguments_are_named),
+                                    TEST(places_that_hold_no_region_are_named),
+                                    TEST(permissions_hold),
+                                    TEST(limits_of_the_process_are_told),
+                                    TEST(damaged_headers_are_refused),
+                                    TEST(files_of_other_kinds_are_refused),
+                                    TEST(flipped_bits_never_crash),
+                                    TEST(of_many_creators_one_wins),
+                                    TEST(a_dying_creator_leaves_nothing_half_made),
+                                    TEST(old_file_systems_do_too),
+                                    TEST(threads_open_and_close_at_once),
+                                    {0}});
 }

@@ -154,8 +154,8 @@ static void the_limit_is_raised_by_many(void)
     CHECK_INT(idem__load64(&region->header->max_bytes), expected);
     CHECK_INT(idem__load32(&region->header->slab_limit),
               idem__region_slabs_for(region->slab_shift, expected));
-    CHECK_INT(apparent_bytes(), IDEM__SLAB_AREA_OFF +
-                                    (idem__load32(&region->header->slab_limit) * slab_bytes));
+    CHECK_INT(apparent_bytes(),
+              IDEM__SLAB_AREA_OFF + (idem__load32(&region->header->slab_limit) * slab_bytes));
     CHECK(backed_bytes() - before <= 4 * 64 * 4096);
     /* The new slabs are within the mapping that was there. */
     const uint64_t last = (idem__load32(&region->header->slab_limit) - 1) * slab_bytes;
@@ -185,7 +185,8 @@ static void a_missing_file_is_noticed(void)
     snprintf(moved, sizeof(moved), "%s.moved", test_path);
     CHECK_INT(rename(test_path, moved), 0);
     now_ms += IDEM__REPLACED_CHECK_MS;
-    CHECK_INT(idem__region_check_replaced(other, now_ms), IDEM_OK); /* nobody can have another yet */
+    CHECK_INT(idem__region_check_replaced(other, now_ms),
+              IDEM_OK); /* nobody can have another yet */
     struct idem__region *third = open_region(0);
     now_ms += IDEM__REPLACED_CHECK_MS;
     CHECK_INT(idem__region_check_replaced(other, now_ms), IDEM_EREPLACED);
@@ -223,14 +224,18 @@ static void a_lost_descriptor_is_had_again(void)
     unlink(test_path);
     close(atomic_load(&region->fd));
     CHECK_INT(idem__region_fd(region), -1);
-    CHECK_FAILS(idem__region_back(region, IDEM__SLAB_AREA_OFF, 4096), IDEM_ESYS, "closed by someone");
+    CHECK_FAILS(idem__region_back(region, IDEM__SLAB_AREA_OFF, 4096), IDEM_ESYS,
+                "closed by someone");
     idem__region_close(region);
 }
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(pages_come_and_go), TEST(backing_beyond_a_truncation_is_refused),
-        TEST(a_full_file_system_is_told), TEST(the_limit_is_raised_by_many),
-        TEST(a_missing_file_is_noticed), TEST(a_lost_descriptor_is_had_again), {0}});
+    return test_run((struct test[]){TEST(pages_come_and_go),
+                                    TEST(backing_beyond_a_truncation_is_refused),
+                                    TEST(a_full_file_system_is_told),
+                                    TEST(the_limit_is_raised_by_many),
+                                    TEST(a_missing_file_is_noticed),
+                                    TEST(a_lost_descriptor_is_had_again),
+                                    {0}});
 }

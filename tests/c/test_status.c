@@ -54,6 +54,7 @@ static void a_long_message_is_cut(void)
 int main(void)
 {
     return test_run((struct test[]){TEST(every_status_has_its_own_name),
-                                    TEST(the_last_error_is_the_threads), TEST(a_long_message_is_cut),
+                                    TEST(the_last_error_is_the_threads),
+                                    TEST(a_long_message_is_cut),
                                     {0}});
 }

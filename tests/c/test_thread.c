@@ -399,11 +399,19 @@ static void a_raw_clone_takes_its_own_slot(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(a_thread_has_one_slot_until_it_exits), TEST(a_thread_may_use_several_regions),
-        TEST(closing_gives_the_slots_back), TEST(threads_outlive_stores),
-        TEST(a_child_takes_its_own_slot), TEST(grandchildren_do_too), TEST(dead_slots_are_reused),
-        TEST(a_killed_crowd_leaves_no_pile), TEST(too_many_threads_are_told),
-        TEST(a_thread_without_a_slot_may_exit), TEST(a_damaged_slot_count_is_told), TEST(threads_come_and_go),
-        TEST(killed_newcomers_leave_nothing), TEST(a_raw_clone_takes_its_own_slot), {0}});
+    return test_run((struct test[]){TEST(a_thread_has_one_slot_until_it_exits),
+                                    TEST(a_thread_may_use_several_regions),
+                                    TEST(closing_gives_the_slots_back),
+                                    TEST(threads_outlive_stores),
+                                    TEST(a_child_takes_its_own_slot),
+                                    TEST(grandchildren_do_too),
+                                    TEST(dead_slots_are_reused),
+                                    TEST(a_killed_crowd_leaves_no_pile),
+                                    TEST(too_many_threads_are_told),
+                                    TEST(a_thread_without_a_slot_may_exit),
+                                    TEST(a_damaged_slot_count_is_told),
+                                    TEST(threads_come_and_go),
+                                    TEST(killed_newcomers_leave_nothing),
+                                    TEST(a_raw_clone_takes_its_own_slot),
+                                    {0}});
 }

@@ -6,7 +6,8 @@
 #include "test.h"
 
 #define HASH 0x123456789abcdef1u
-#define LONG_MS (TEST_DEADLINE_S * 1000u) /* a wake-up that is lost shows as a sleep of this length */
+#define LONG_MS \
+    (TEST_DEADLINE_S * 1000u) /* a wake-up that is lost shows as a sleep of this length */
 #define TURNS 3000
 
 static struct idem__region *region;
@@ -159,9 +160,12 @@ static void a_reader_sleeps_without_writing(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(waking_nobody_writes_nothing), TEST(a_change_before_the_sleep_is_not_slept_through),
-        TEST(a_sleep_ends_with_its_time), TEST(two_processes_wake_each_other),
-        TEST(all_sleepers_are_woken), TEST(a_killed_sleeper_disturbs_nobody),
-        TEST(a_reader_sleeps_without_writing), {0}});
+    return test_run((struct test[]){TEST(waking_nobody_writes_nothing),
+                                    TEST(a_change_before_the_sleep_is_not_slept_through),
+                                    TEST(a_sleep_ends_with_its_time),
+                                    TEST(two_processes_wake_each_other),
+                                    TEST(all_sleepers_are_woken),
+                                    TEST(a_killed_sleeper_disturbs_nobody),
+                                    TEST(a_reader_sleeps_without_writing),
+                                    {0}});
 }
