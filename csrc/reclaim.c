@@ -9,7 +9,7 @@ static struct value_shm *value_in(const struct idem__block *block)
     return (struct value_shm *)(void *)block->content;
 }
 
-/* Zeroes a value's bytes. Its block is LIVE, seen so in this section: nobody reuses it meanwhile. */
+/* [M5] Zeroes a value's bytes. Its block is LIVE, seen so in this section: nobody reuses it meanwhile. */
 static void wipe_value(const struct idem__block *block)
 {
     idem__zero_bytes(idem__value_bytes(value_in(block)),
@@ -146,7 +146,7 @@ bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem_
         }
         return idem__block_retire(op, block, word);
     }
-    /* A published value. It was named before it became LIVE: not named now is never again. */
+    /* [B2] A published value. It was named before it became LIVE: not named now is never again. */
     if (!value_named(op, block, &bound_s)) {
         wipe_value(block); /* its record may have been forgotten by a process that died */
         return idem__block_retire(op, block, word);

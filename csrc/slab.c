@@ -23,8 +23,8 @@ static bool names_chunk(const struct idem__region *region, uint32_t slab)
     return false;
 }
 
-/* INIT or PUNCH of a dead owner: what it became, or may become. The dead name nothing any more, so
-   the chunk table's answer is stable. */
+/* INIT or PUNCH of a dead owner: what it became, or may become. The dead name nothing any more
+   [H1], so the chunk table's answer is stable. */
 static void recover(struct idem__region *region, uint32_t slab, uint64_t state)
 {
     uint32_t owner = idem__slab_arg(state);

@@ -29,6 +29,7 @@ static idem__a32 *word_of(const struct idem__region *region, uint64_t hash)
     return &region->wait_words[(hash >> 1) & (IDEM__WAIT_WORDS - 1)];
 }
 
+/* [W1] */
 uint32_t idem__wait_prepare(struct idem__region *region, uint64_t hash)
 {
     idem__a32 *word = word_of(region, hash);
@@ -47,6 +48,7 @@ void idem__wait_sleep(struct idem__region *region, uint64_t hash, uint32_t seen,
     (void)syscall(SYS_futex, word_of(region, hash), FUTEX_WAIT, seen, &limit, NULL, 0);
 }
 
+/* [W1] */
 void idem__wait_wake(struct idem__region *region, uint64_t hash)
 {
     idem__a32 *word = word_of(region, hash);

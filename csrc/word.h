@@ -124,7 +124,7 @@ static inline uint64_t idem__block_word(uint32_t state, uint32_t generation, uin
 {
     return (uint64_t)arg << 32 | (uint64_t)(generation & BLOCK_GENERATION_MAX) << 3 | state;
 }
-/* Is it the same block of the same generation, with content that belongs to someone? */
+/* [M4] Is it the same block of the same generation, with content that belongs to someone? */
 static inline bool idem__block_is(uint64_t word, uint32_t generation)
 {
     uint32_t state = idem__block_state(word);
