@@ -31,6 +31,7 @@ bool idem__block_retire(struct idem__op *op, const struct idem__block *block, ui
         return false;
     }
     atomic_fetch_add_explicit(&block->slab->free, 1, memory_order_relaxed);
+    op->thread->full_until_ms = 0; /* what was retired may be room: worth another search */
     op->thread->retires += 1 + block->klass->block_bytes / RETIRE_WEIGHT_BYTES;
     return true;
 }

@@ -11,7 +11,7 @@
 
 /* A sanitizer makes a call 5 to 20 times slower: fewer rounds then, of the same interleavings. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TEST_ROUNDS(plain) ((plain) / 20)
+#define TEST_ROUNDS(plain) ((plain) / 5)
 #else
 #define TEST_ROUNDS(plain) (plain)
 #endif
