@@ -21,7 +21,7 @@
 
 /* Anchoring takes microseconds; whoever holds the lock for longer is stopped. */
 #define ANCHOR_WAIT_MS 5000u
-#define ANCHOR_RETRY_MS 5
+#define ANCHOR_RETRY_MS 5L
 
 static bool is_anchored(const struct header_shm *header, const uint64_t boot_id[2])
 {
