@@ -103,12 +103,8 @@ static const struct measure pair_measures[] = {
     {"2 proc lookup 64B", "1 process", ours_lookup, NULL, NULL, NULL, MOST_BATCH, {0, 0, 1.8}},
 };
 
-enum {
-    MEASURES = sizeof measures / sizeof *measures
-};
-enum {
-    PAIR_MEASURES = sizeof pair_measures / sizeof *pair_measures
-};
+enum { MEASURES = sizeof measures / sizeof *measures };
+enum { PAIR_MEASURES = sizeof pair_measures / sizeof *pair_measures };
 
 static struct {
     uint64_t sizes[SIZES_MOST];
@@ -341,6 +337,7 @@ int main(int argc, char **argv)
         next_id = population;
         ours_open(population);
         prefill(ours_claim_complete, population);
+        ours_use_buckets();
         compare_with_peers(population);
         compare_two_processes(population);
         ours_close();

@@ -40,8 +40,13 @@ void *bench_alloc(size_t bytes);
 /* ours.c: the store, with everything on */
 void ours_open(uint64_t keys);
 void ours_close(void);
+/*
+ * Buckets get their heads at first use: uses nearly all, as a store in service for long has. (Those
+ * of cds_lfht are made with the table.)
+ */
+void ours_use_buckets(void);
 bench_op ours_claim, ours_claim_complete, ours_lookup, ours_claim_many, ours_lookup_many;
-/* Removes the keys, and lets what they held be used again. */
+/* Removes the keys. No sweep: that would give the pages back, and the next round fault them in. */
 bench_op ours_remove;
 
 /* peer_lfht.c: liburcu's lock-free hash table, in this process's private memory */

@@ -8,7 +8,8 @@
 
 enum {
     REGION_BYTES_PER_KEY = 512, /* a limit, not a cost: only what is used is allocated */
-    REGION_BYTES_LEAST = 256 << 20
+    REGION_BYTES_LEAST = 256 << 20,
+    USES_PER_BUCKET = 3 /* at random: one in e^3 remains unused */
 };
 
 static idem_store *store;
@@ -119,10 +120,31 @@ void ours_lookup_many(const bench_key *keys, size_t n)
     }
 }
 
+void ours_use_buckets(void)
+{
+    struct idem_stats stats = {.size = sizeof stats};
+    struct idem_record records[MANY];
+    bench_key keys[MANY];
+    const void *pointers[MANY];
+    size_t lengths[MANY];
+    int statuses[MANY];
+    must(idem_stats(store, &stats), "idem_stats");
+    for (int j = 0; j < MANY; j++) {
+        idem_record_init(&records[j], sizeof records[j]);
+        pointers[j] = keys[j];
+        lengths[j] = KEY_BYTES;
+    }
+    uint64_t last_id = UINT64_MAX, first_id = last_id - stats.buckets * USES_PER_BUCKET;
+    for (uint64_t id = first_id; id < last_id; id += MANY) {
+        for (int j = 0; j < MANY; j++)
+            bench_make_key(id + (uint64_t)j, &keys[j]);
+        must(idem_lookup_many(store, pointers, lengths, records, statuses, MANY),
+             "idem_lookup_many");
+    }
+}
+
 void ours_remove(const bench_key *keys, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         must(idem_forget(store, keys[i], KEY_BYTES, IDEM_FORCE), "idem_forget");
-    if (idem_sweep(store, 0) < 0)
-        bench_die("idem_sweep: %s", idem_last_error());
 }

@@ -9,10 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    TEMP_PATHS = 8,
-    TEMP_PATH_BYTES = 96
-};
+enum { TEMP_PATHS = 8, TEMP_PATH_BYTES = 96 };
 
 static char temp_paths[TEMP_PATHS][TEMP_PATH_BYTES];
 static volatile sig_atomic_t temp_count;
