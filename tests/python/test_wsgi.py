@@ -416,6 +416,27 @@ def test_a_response_above_the_limit_streams_and_is_not_run_again(store):
     assert (app.runs, app.closed) == (1, 1)
 
 
+def test_a_response_above_the_limit_is_sent_while_it_is_made(store):
+    made = []
+
+    def parts():
+        for number in range(5):
+            made.append(number)
+            yield b"x" * 600
+
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/payouts",
+        "wsgi.input": io.BytesIO(),
+        "HTTP_IDEMPOTENCY_KEY": "k-1",
+    }
+    wrapped = wrap(App(body=parts()), store, max_response_bytes=1000)
+    body = iter(wrapped(environ, lambda *_: made.append("sent")))
+    assert len(next(body)) == 1200
+    assert made == [0, 1, "sent"]
+    assert len(b"".join(body)) == 1800
+
+
 def test_a_response_above_what_the_store_takes_is_not_run_again(store):
     app = App(body=b"x" * (2 << 20))
     wrapped = wrap(app, store, max_response_bytes=4 << 20)

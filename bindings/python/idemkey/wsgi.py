@@ -353,7 +353,6 @@ class _Response:
 
     def _run(self, app: WSGIApplication, environ: WSGIEnvironment) -> Iterator[bytes]:
         self._result = app(environ, self._start_response)
-        yield from self._take_written()
         for part in self._result:
             yield from self._take_written()
             self._has_body = self._has_body or bool(part)
