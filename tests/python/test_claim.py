@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import resource
 import threading
 import warnings
 import weakref
@@ -79,6 +80,17 @@ def test_a_claim_keeps_its_answer(store):
         store.claim(f"{i}").complete(b"x" * 100)
         store.claim(f"{i}")
     assert (small.value, big.value) == (b"small", bytes(5000))
+
+
+def test_large_answers_give_their_memory_back(store):
+    size, rounds = 200_000, 3000
+    store.claim("k").complete(bytes(size))
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(rounds):
+        store.claim("k")
+        store.lookup("k")
+    after_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (after_kb - before_kb) * 1024 < size * rounds / 10
 
 
 def test_mismatch(store):
