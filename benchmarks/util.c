@@ -30,12 +30,16 @@ void bench_die(const char *format, ...)
     exit(EXIT_FAILURE);
 }
 
-uint64_t bench_now_ns(void)
+static uint64_t read_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+uint64_t bench_now_ns(void) { return read_ns(CLOCK_MONOTONIC); }
+
+uint64_t bench_cpu_ns(void) { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 uint64_t bench_minor_faults(void)
 {
