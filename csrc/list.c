@@ -29,7 +29,7 @@ restart:;
     /* [M1] Acquire, pairs with the CAS of insert: a node's content is visible to who sees its link. */
     uint64_t seen = idem__load64(link);
     uint64_t last = 0;
-    uint32_t run = 0;
+    uint32_t run = 0, unlinked = 0;
     for (;;) {
         uint64_t target = idem__link_target(seen);
         at->link = link;
@@ -61,6 +61,9 @@ restart:;
         uint64_t after = idem__load64(&record->link);
         if (unlink && IDEM_UNLIKELY(after & LINK_MARK)) {
             uint64_t without = (seen & ~LINK_TARGET_BITS) | idem__link_target(after);
+            if (unlinked++ == RUN_MAX) {
+                return corrupt_link(seen); /* a ring of marked nodes */
+            }
             if (idem__cas64(link, &seen, without)) {
                 seen = without;
             } else if (seen & LINK_MARK) {
