@@ -45,18 +45,12 @@ static void complete_fresh(int i)
 
 static void lookup_done(int i)
 {
-    static unsigned char buffer[VALUE_BYTES];
-    struct idem_record record = {
-        .size = sizeof record, .buffer = buffer, .buffer_size = sizeof buffer};
-    must(idem_lookup(store, keys[i * (POPULATION / (WARM_UP + CALLS))], KEY_BYTES, &record),
+    must(idem_lookup(store, keys[i * (POPULATION / (WARM_UP + CALLS))], KEY_BYTES, &claim.record),
          "idem_lookup");
 }
 
 static void replay_done(int i)
 {
-    static unsigned char buffer[VALUE_BYTES];
-    claim.record.buffer = buffer;
-    claim.record.buffer_size = sizeof buffer;
     request.key = keys[i * (POPULATION / (WARM_UP + CALLS))];
     must(idem_claim(store, &request, &claim), "idem_claim");
     if (claim.outcome != IDEM_DONE)
@@ -100,6 +94,7 @@ void collected(const struct section *section) { call_each(section, WARM_UP, WARM
 
 int main(int argc, char **argv)
 {
+    static unsigned char buffer[VALUE_BYTES];
     int last = 0;
     while (argc == 2 && last < SECTIONS && strcmp(argv[1], sections[last].name) != 0)
         last++;
@@ -115,6 +110,8 @@ int main(int argc, char **argv)
         idem_claim_init(&claims[i], sizeof claims[i]);
     idem_options_init(&options, sizeof options);
     options.max_bytes = REGION_BYTES;
+    claim.record.buffer = buffer; /* lookups and replays read into it */
+    claim.record.buffer_size = sizeof buffer;
     must(idem_open(bench_temp_path("idem"), &options, &store), "idem_open");
     for (int i = 0; i < POPULATION; i++) {
         request.key = keys[i];
