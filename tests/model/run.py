@@ -110,6 +110,25 @@ MODELS = {
             ("SCENE_INSERT", "SCENE_REMOVE_BEFORE"),
         ),
     ),
+    "life": Model(
+        scenes=(
+            ("SCENE_THREAD", "SCENE_LEASE"),
+            ("SCENE_THREAD", "SCENE_LEASE", "SCENE_HOLD"),
+            ("SCENE_PROCESS", "SCENE_CRASH"),
+            ("SCENE_PROCESS", "SCENE_CRASH", "SCENE_HOLD"),
+            ("SCENE_PROCESS", "SCENE_CRASH", "SCENE_LEASE"),
+        ),
+        mutations={
+            "NO_ATTEMPT": ("SCENE_THREAD", "SCENE_LEASE"),
+            "NO_GENERATION": ("SCENE_THREAD", "SCENE_LEASE"),
+            "STORE": ("SCENE_THREAD", "SCENE_LEASE"),
+            "ANY_PENDING": ("SCENE_PROCESS", "SCENE_CRASH"),
+            "RELEASE_FREES": ("SCENE_PROCESS", "SCENE_CRASH"),
+            "SKIP_ORPHANED": ("SCENE_PROCESS", "SCENE_CRASH"),
+            "EARLY_CLOCK": ("SCENE_PROCESS", "SCENE_CRASH"),
+        },
+        large=(("SCENE_PROCESS", "SCENE_CRASH", "SCENE_LEASE", "SCENE_HOLD"),),
+    ),
 }
 
 
