@@ -8,16 +8,21 @@
 #define SCAN_WORDS_MAX 16384u
 #define SCAN_VISITS_MAX 32u
 #define SCAN_SLABS_MAX 4u
-/* Words of the next slab cleaned with each allocation: it is done before half of this one is used. */
-#define CLEAN_WORDS 4u
-/* Allocations between two updates of a slab's hint, and two searches for a slab to clean. */
-#define HINT_EVERY 32u
+/* Every so many allocations: words of the next slab cleaned (it is done before half of this one is used),
+   blocks finished at most, the slab's hint updated, a slab to clean searched. */
+#define UPKEEP_EVERY 8u
+#define CLEAN_WORDS 32u
+#define CLEAN_VISITS 16u
+/* How long a slab that one thread cleans is left alone by others. */
+#define CLEAN_LEASE_S 10u
 /* Entries looked at for a slab to clean. */
 #define CLEAN_SEARCH_MAX 64u
 /* A slab is joined, or kept after cleaning, when this part of its blocks is free. */
 #define JOIN_PART 4u
 #define KEEP_PART 8u
 
+/* Before a refusal larger blocks are taken too: of so many classes, up to about twice the size. */
+#define LARGER_CLASSES 8u
 /* Threads that share a slab begin in different parts of it. */
 #define SHARE_PARTS 8u
 
@@ -82,10 +87,10 @@ static bool due(const struct idem__op *op, uint64_t word)
 
 /* Looks at one word of a lap without taking it; true if it visited the block. */
 static bool look(struct idem__op *op, struct idem__lap *lap, enum idem__family family,
-                 uint64_t word, bool deep)
+                 uint64_t word)
 {
     bool visited = false;
-    if (due(op, word) || (deep && idem__block_state(word) == BLOCK_LIVE)) {
+    if (due(op, word)) {
         struct idem__block block;
         visited = true;
         if (idem__block_at(op->region, idem__block_number(lap->slab - 1, lap->index), family,
@@ -107,6 +112,28 @@ static void advance_lap(struct idem__lap *lap, uint32_t count)
     lap->left--;
 }
 
+/* Takes the block at the lap's index if it is reusable. */
+static inline __attribute__((always_inline)) bool
+take_here(struct idem__op *op, struct idem__lap *lap, const struct idem__class *of, uint64_t word,
+          struct idem__block *block)
+{
+    uint32_t slab = lap->slab - 1, index = lap->index;
+    char *base = idem__slab_base(op->region, slab);
+    if (!reusable(op, word)) {
+        return false;
+    }
+    block->slab = &op->region->slab_table[slab];
+    block->word = (idem__a64 *)(void *)base + index;
+    if (!idem__block_take(op, block->slab, block->word, word, &block->generation)) {
+        return false;
+    }
+    block->number = idem__block_number(slab, index);
+    block->klass = of;
+    block->content = base + of->first_off + (uint64_t)index * of->block_bytes;
+    advance_lap(lap, of->count);
+    return true;
+}
+
 /* Goes on with the lap until a block is taken. */
 static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum idem__family family,
                              uint32_t klass, struct effort *effort, struct idem__block *block)
@@ -115,22 +142,13 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
         return SCAN_GONE;
     }
     const struct idem__class *of = &op->region->classes[klass];
-    idem__a64 *words = idem__slab_words(op->region, lap->slab - 1);
+    const idem__a64 *words = idem__slab_words(op->region, lap->slab - 1);
     while (lap->left > 0) {
-        uint32_t index = lap->index;
-        uint64_t word = idem__load64(&words[index]);
-        if (reusable(op, word)) {
-            block->slab = entry_of(op, lap);
-            if (idem__block_take(op, block->slab, &words[index], word, &block->generation)) {
-                advance_lap(lap, of->count);
-                block->number = idem__block_number(lap->slab - 1, index);
-                block->word = &words[index];
-                block->klass = of;
-                block->content = idem__slab_base(op->region, lap->slab - 1) + of->first_off +
-                                 (uint64_t)index * of->block_bytes;
-                return SCAN_TAKEN;
-            }
-        } else if (look(op, lap, family, word, false) && effort->visits-- == 1) {
+        uint64_t word = idem__load64(&words[lap->index]);
+        if (take_here(op, lap, of, word, block)) {
+            return SCAN_TAKEN;
+        }
+        if (look(op, lap, family, word) && effort->visits-- == 1) {
             return SCAN_SPENT;
         }
         advance_lap(lap, of->count);
@@ -141,12 +159,12 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
     return SCAN_END;
 }
 
-static void flush_taken(const struct idem__op *op, struct idem__cursor *cursor)
+/* Brings the slab's hints up to date with `taken` blocks. */
+static void tell_taken(const struct idem__op *op, const struct idem__lap *lap, uint32_t taken)
 {
-    struct slab_shm *entry = entry_of(op, &cursor->now);
-    atomic_fetch_sub_explicit(&entry->free, cursor->taken, memory_order_relaxed);
-    idem__poke32(&entry->position, cursor->now.index);
-    cursor->taken = 0;
+    struct slab_shm *entry = entry_of(op, lap);
+    atomic_fetch_sub_explicit(&entry->free, taken, memory_order_relaxed);
+    idem__poke32(&entry->position, lap->index);
 }
 
 /* Leaves the current slab: writes down what the lap saw. */
@@ -154,13 +172,17 @@ static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint
 {
     struct idem__lap *lap = &cursor->now;
     struct slab_shm *entry = entry_of(op, lap);
-    flush_taken(op, cursor);
-    uint32_t count = op->region->classes[klass].count;
-    if (lap->left == 0 && (idem__peek32(&entry->free) > count || lap->free == 0)) {
-        idem__poke32(&entry->free, lap->free); /* the counts have drifted */
+    tell_taken(op, lap, lap->taken % UPKEEP_EVERY);
+    /* The counts drift when processes are killed. A whole lap that found nothing knows better; what is
+       retired behind a lap that took blocks counts again by itself. */
+    if (lap->left == 0 && lap->taken == 0 && lap->free == 0) {
+        idem__poke32(&entry->free, 0);
     }
-    /* What was taken in this lap has not been seen: have somebody look, who will know. */
-    idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000));
+    uint32_t count = op->region->classes[klass].count;
+    if ((int32_t)idem__peek32(&entry->free) > (int32_t)count) {
+        idem__poke32(&entry->free, count);
+    }
+    idem__poke32(&entry->useful_s, useful_s(lap));
     lap->slab = 0;
 }
 
@@ -174,8 +196,8 @@ static void choose_next(struct idem__op *op, struct idem__cursor *cursor, enum i
         struct slab_shm *entry = &op->region->slab_table[slab];
         if (is_slab_of(op, slab, family, klass) && slab + 1 != cursor->now.slab &&
             idem__past(op->now_ms, idem__peek32(&entry->useful_s))) {
-            /* Others look elsewhere meanwhile. */
-            idem__poke32(&entry->useful_s, UINT32_MAX);
+            /* Others look elsewhere for a while: not for ever, this thread may die or turn idle. */
+            idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S);
             begin_lap(op, &cursor->next, slab, klass, 0);
             return;
         }
@@ -193,12 +215,10 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
     }
     uint32_t count = op->region->classes[klass].count;
     const idem__a64 *words = idem__slab_words(op->region, lap->slab - 1);
-    for (uint32_t i = 0; i < CLEAN_WORDS && lap->left > 0; i++) {
-        bool visited = look(op, lap, family, idem__load64(&words[lap->index]), false);
+    uint32_t visits = 0;
+    for (uint32_t i = 0; i < CLEAN_WORDS && visits < CLEAN_VISITS && lap->left > 0; i++) {
+        visits += look(op, lap, family, idem__load64(&words[lap->index]));
         advance_lap(lap, count);
-        if (visited) {
-            i++; /* a finished block costs as much as many words */
-        }
     }
     if (lap->left > 0) {
         return;
@@ -266,22 +286,22 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
     return false;
 }
 
-static void count_taken(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
-                        uint32_t klass)
+/* Now and then: the hint, and the slab for later. */
+static __attribute__((noinline)) void upkeep(struct idem__op *op, struct idem__cursor *cursor,
+                                             enum idem__family family, uint32_t klass)
 {
-    if (++cursor->taken == HINT_EVERY) {
-        flush_taken(op, cursor);
-        if (cursor->next.slab == 0) {
-            choose_next(op, cursor, family, klass);
-        }
+    tell_taken(op, &cursor->now, UPKEEP_EVERY);
+    if (cursor->next.slab == 0) {
+        choose_next(op, cursor, family, klass);
     }
     if (cursor->next.slab && cursor->next.left > 0) {
         clean_ahead(op, cursor, family, klass);
     }
 }
 
-static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32_t klass,
-                           struct idem__block *block)
+/* When the block at the cursor's index is not simply free. */
+static __attribute__((noinline)) bool alloc_slow(struct idem__op *op, enum idem__family family,
+                                                 uint32_t klass, struct idem__block *block)
 {
     struct idem__cursor *cursor = &op->thread->cursors[family * IDEM__CLASSES_MAX + klass];
     struct effort effort = {SCAN_WORDS_MAX, SCAN_VISITS_MAX};
@@ -291,14 +311,12 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
         }
         switch (scan(op, &cursor->now, family, klass, &effort, block)) {
         case SCAN_TAKEN:
-            count_taken(op, cursor, family, klass);
             return true;
         case SCAN_END:
             end_lap(op, cursor, klass);
             break;
         case SCAN_GONE:
             cursor->now.slab = 0;
-            cursor->taken = 0;
             break;
         case SCAN_SPENT:
             end_lap(op, cursor, klass);
@@ -312,15 +330,41 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
     return false;
 }
 
-int idem__block_alloc(struct idem__op *op, enum idem__family family, uint64_t bytes,
-                      struct idem__block *block)
+static inline __attribute__((always_inline)) bool alloc_in_class(struct idem__op *op,
+                                                                 enum idem__family family,
+                                                                 uint32_t klass, uint32_t bound_s,
+                                                                 struct idem__block *block)
 {
-    const uint32_t larger_classes = op->round >= ROUND_LARGER ? 8 : 1; /* up to twice the size */
-    uint32_t first = idem__class_for(op->region, bytes);
-    for (uint32_t klass = first; klass < op->region->class_count && klass < first + larger_classes;
-         klass++) {
-        if (alloc_in_class(op, family, klass, block)) {
-            return IDEM_OK;
+    struct idem__cursor *cursor = &op->thread->cursors[family * IDEM__CLASSES_MAX + klass];
+    struct idem__lap *lap = &cursor->now;
+    const struct idem__class *of = &op->region->classes[klass];
+    bool taken = false;
+    if (IDEM_LIKELY(lap->slab && lap->left && is_slab_of(op, lap->slab - 1, family, klass))) {
+        const idem__a64 *words = idem__slab_words(op->region, lap->slab - 1);
+        taken = take_here(op, lap, of, idem__load64(&words[lap->index]), block);
+    }
+    if (IDEM_UNLIKELY(!taken) && !alloc_slow(op, family, klass, block)) {
+        return false;
+    }
+    note_live(lap, bound_s);
+    if (IDEM_UNLIKELY(++lap->taken % UPKEEP_EVERY == 0)) {
+        upkeep(op, cursor, family, klass);
+    }
+    return true;
+}
+
+int idem__block_alloc(struct idem__op *op, enum idem__family family, uint64_t bytes,
+                      uint32_t bound_s, struct idem__block *block)
+{
+    uint32_t klass = idem__class_for(op->region, bytes);
+    if (IDEM_LIKELY(alloc_in_class(op, family, klass, bound_s, block))) {
+        return IDEM_OK;
+    }
+    if (op->round >= ROUND_LARGER) {
+        for (uint32_t i = 1; i < LARGER_CLASSES && klass + i < op->region->class_count; i++) {
+            if (alloc_slow(op, family, klass + i, block)) {
+                return IDEM_OK;
+            }
         }
     }
     return IDEM_EFULL;

@@ -15,11 +15,11 @@
 enum idem__round { ROUND_FIRST = 0, ROUND_GRACE = 1, ROUND_LARGER = 2 };
 
 /*
- * Takes a block for `bytes`: TAKEN by me. Inside a section. IDEM_EFULL: none now; leave the section,
+ * Takes a block for `bytes`: TAKEN by me. `bound_s`: the second at which it may expire, for the hints. Inside a section. IDEM_EFULL: none now; leave the section,
  * call idem__make_room and try again. The caller has checked that a class holds `bytes`.
  */
 int idem__block_alloc(struct idem__op *op, enum idem__family family, uint64_t bytes,
-                      struct idem__block *block);
+                      uint32_t bound_s, struct idem__block *block);
 
 /*
  * Outside a section, after IDEM_EFULL: the next of a bounded number of efforts: lets grace periods end;

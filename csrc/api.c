@@ -1,7 +1,9 @@
 #include <stdlib.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "call.h"
-#include "hash.h"
 #include "report.h"
 
 void idem_options_init(struct idem_options *options, size_t size)

@@ -8,14 +8,37 @@
 #ifndef IDEM_BLOCK_H
 #define IDEM_BLOCK_H
 
+#include "class.h"
 #include "slab.h"
 
 /* Which blocks count more towards the next epoch: one unit per so many bytes. */
 #define RETIRE_WEIGHT_BYTES 4096u
 
-/* The block that holds this content; false if it is no block of the family there. */
-bool idem__block_of(const struct idem__region *region, const void *content,
-                    enum idem__family family, struct idem__block *block);
+/* The block that holds this content; false if no block of the family begins there. */
+static inline bool idem__block_of(const struct idem__region *region, const void *content,
+                                  enum idem__family family, struct idem__block *block)
+{
+    uint64_t offset = (uint64_t)((const char *)content - region->slab_area);
+    uint32_t slab = (uint32_t)(offset >> region->slab_shift), index = 0;
+    if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
+        return false;
+    }
+    uint64_t state = idem__load64(&region->slab_table[slab].state);
+    uint32_t klass = idem__slab_class(state);
+    uint32_t inside = (uint32_t)(offset & (((uint64_t)1 << region->slab_shift) - 1));
+    if (IDEM_UNLIKELY((state & SLAB_STATE_FAMILY_BITS) !=
+                          idem__slab_word(SLAB_ACTIVE, family, 0, 0) ||
+                      klass >= region->class_count ||
+                      !idem__class_index(&region->classes[klass], inside, &index))) {
+        return false;
+    }
+    block->klass = &region->classes[klass];
+    block->number = idem__block_number(slab, index);
+    block->slab = &region->slab_table[slab];
+    block->word = idem__slab_words(region, slab) + index;
+    block->content = (char *)(uintptr_t)content;
+    return true;
+}
 
 /* FREE, or RETIRED for a grace period -> TAKEN by me. The word has just been loaded. */
 static inline bool idem__block_take(struct idem__op *op, struct slab_shm *slab, idem__a64 *at,

@@ -58,9 +58,11 @@ static int put_in(struct idem__op *op, link_shm *ancestor, link_shm *head, uint3
     }
 }
 
-link_shm *idem__ready_ancestor(const struct idem__region *region, uint64_t p, uint32_t log2)
+link_shm *idem__ready_ancestor(const struct idem__region *region, uint64_t p, uint32_t log2,
+                               uint64_t *child)
 {
     while (p) {
+        *child = p;
         p &= p - 1;
         link_shm *head = idem__head_at(region, idem__head_of(p, log2));
         if (head && idem__load64(head) & LINK_READY) {
@@ -70,53 +72,53 @@ link_shm *idem__ready_ancestor(const struct idem__region *region, uint64_t p, ui
     return NULL;
 }
 
-/* The bucket's own head is not READY: put it in, or go by the nearest ancestor. */
-static IDEM_COLD link_shm *slow_start(struct idem__op *op, uint64_t p, uint32_t log2)
+/* The word of a head whose chunk may be absent yet; NULL if there is no room for it. */
+static link_shm *head_with_chunk(struct idem__op *op, uint32_t index)
 {
-    const struct idem__region *region = op->region;
-    link_shm *ancestor = idem__ready_ancestor(region, p, log2);
-    if (!ancestor) {
-        (void)idem__fail(IDEM_ECORRUPT, "the region is damaged: bucket 0 of the index is missing; "
-                                        "restore the file or create a new one");
-        return NULL;
+    link_shm *head = idem__head_at(op->region, index);
+    uint32_t chunk = index >> op->region->chunk_shift;
+    if (!head && chunk < IDEM__CHUNKS_MAX && idem__load32(&op->region->chunks[chunk]) == 0 &&
+        idem__slab_acquire_chunk(op, chunk) == IDEM_OK) {
+        head = idem__head_at(op->region, index);
     }
-    uint32_t index = idem__head_of(p, log2);
-    link_shm *head = idem__head_at(region, index);
-    if (region->readonly) {
-        return ancestor;
-    }
-    if (!head) {
-        /* No room for more heads: longer walks, nothing worse. */
-        if (index >> region->chunk_shift >= IDEM__CHUNKS_MAX ||
-            idem__slab_acquire_chunk(op, index >> region->chunk_shift)) {
-            return ancestor;
-        }
-        head = idem__head_at(region, index);
-    }
-    if (!head || !become_initialiser(op, head)) {
-        return ancestor;
-    }
-    return put_in(op, ancestor, head, index) == IDEM_OK ? head : NULL;
+    return head;
 }
 
-link_shm *idem__list_start(struct idem__op *op, uint64_t order)
+/*
+ * Puts in all missing heads on the way, from the top: while a table fills, walks from an ancestor far up
+ * would cross many buckets. Where that cannot be (another is at it, no room, read-only) the nearest
+ * ancestor serves: a longer walk, nothing worse.
+ */
+IDEM_COLD link_shm *idem__bucket_open(struct idem__op *op, uint64_t order, uint32_t log2)
 {
-    uint32_t log2 = idem__load32(&op->region->header->buckets_log2);
-    if (IDEM_UNLIKELY(log2 < BUCKETS_LOG2_MIN || log2 > BUCKETS_LOG2_MAX)) {
+    if (log2 < BUCKETS_LOG2_MIN || log2 > BUCKETS_LOG2_MAX) {
         (void)idem__fail(IDEM_ECORRUPT, "the region is damaged: it claims 2^%u buckets", log2);
         return NULL;
     }
-    uint64_t p = order >> (64 - log2);
-    link_shm *head = idem__head_at(op->region, idem__head_of(p, log2));
-    if (IDEM_LIKELY(head && idem__load64(head) & LINK_READY)) { /* [M2] */
-        return head;
+    uint64_t p = order >> (64 - log2), child = 0;
+    for (;;) {
+        link_shm *ancestor = idem__ready_ancestor(op->region, p, log2, &child);
+        if (!ancestor) {
+            (void)idem__fail(IDEM_ECORRUPT,
+                             "the region is damaged: bucket 0 of the index is missing; "
+                             "restore the file or create a new one");
+            return NULL;
+        }
+        if (op->region->readonly) {
+            return ancestor;
+        }
+        uint32_t index = idem__head_of(child, log2);
+        link_shm *head = head_with_chunk(op, index);
+        if (!head || !become_initialiser(op, head)) {
+            return ancestor;
+        }
+        if (put_in(op, ancestor, head, index)) {
+            return NULL;
+        }
+        if (child == p) {
+            return head;
+        }
     }
-    if (p == 0) {
-        (void)idem__fail(IDEM_ECORRUPT, "the region is damaged: bucket 0 of the index is missing; "
-                                        "restore the file or create a new one");
-        return NULL;
-    }
-    return slow_start(op, p, log2);
 }
 
 /* The bucket's own head word; NULL if there is none yet. */

@@ -20,6 +20,10 @@
 
 #include "slab.h"
 
+#define BUCKETS_LOG2_MIN 6u
+#define BUCKETS_LOG2_MAX 30u
+#define LINK_READY 8u
+
 static inline uint32_t idem__head_index(uint64_t target) { return (uint32_t)(target >> 8); }
 
 /* The head of bucket p (of 2^log2). */
@@ -54,11 +58,21 @@ static inline link_shm *idem__head_at(const struct idem__region *region, uint32_
     if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
         return NULL;
     }
+    /* INIT: published, its owner about to say INDEX ([S2]). Anything else is damage, maybe a hole. */
+    uint32_t state = idem__slab_state(idem__load64(&region->slab_table[slab].state));
+    if (IDEM_UNLIKELY(state != SLAB_INDEX && state != SLAB_INIT)) {
+        return NULL;
+    }
     return (link_shm *)(void *)idem__slab_base(region, slab) +
            (index & ((1u << region->chunk_shift) - 1));
 }
 
-/* The READY head of the nearest ancestor of bucket p (of 2^log2), p > 0; NULL: head 0 is damaged. */
-link_shm *idem__ready_ancestor(const struct idem__region *region, uint64_t p, uint32_t log2);
+/* The READY head of the nearest ancestor of bucket p (of 2^log2), p > 0; NULL: head 0 is damaged.
+   *child: the highest bucket below it on the way to p. */
+link_shm *idem__ready_ancestor(const struct idem__region *region, uint64_t p, uint32_t log2,
+                               uint64_t *child);
+
+/* idem__list_start, when the bucket's own head is not READY, or the number of buckets is damaged. */
+link_shm *idem__bucket_open(struct idem__op *op, uint64_t order, uint32_t log2);
 
 #endif

@@ -7,12 +7,40 @@
 #include "error.h"
 #include "handle.h"
 
+/* Ends a call that would write to a read-only store: IDEM_EINVAL. */
+int idem__call_readonly(void);
+
 /*
  * Begins a call on a store: op->region and, unless it is read-only, op->thread. On success idem__call_end
- * must follow. Statuses: IDEM_EINVAL (closed), IDEM_ESLOTS, IDEM_ESYS; for `writes` also of a read-only store.
+ * must follow. Statuses: IDEM_EINVAL (closed), IDEM_ESLOTS, IDEM_ESYS; for `writes` also of a read-only
+ * store.
  */
-int idem__call_begin(idem_store *store, bool writes, struct idem__op *op);
-void idem__call_end(struct idem__op *op);
+static inline int idem__call_begin(idem_store *store, bool writes, struct idem__op *op)
+{
+    op->region = idem__handle_get(store);
+    op->thread = NULL;
+    op->round = ROUND_FIRST;
+    if (IDEM_UNLIKELY(!op->region)) {
+        return IDEM_EINVAL;
+    }
+    if (IDEM_LIKELY(!op->region->readonly)) {
+        int status = idem__thread_get(op->region, &op->thread);
+        if (IDEM_LIKELY(!status)) {
+            return IDEM_OK;
+        }
+        idem__handle_put();
+        return status;
+    }
+    return writes ? idem__call_readonly() : IDEM_OK;
+}
+
+static inline void idem__call_end(struct idem__op *op)
+{
+    if (IDEM_LIKELY(op->thread != NULL)) {
+        idem__epoch_tick(op->thread);
+    }
+    idem__handle_put();
+}
 
 /* Enters a section and reads the clock in it. */
 static inline void idem__op_enter(struct idem__op *op)
@@ -29,12 +57,6 @@ static inline void idem__op_leave(struct idem__op *op)
     }
 }
 
-/* Argument checks, with the message for idem_last_error: IDEM_OK or IDEM_EINVAL. */
-int idem__check_key(const void *key, size_t key_len);
-int idem__check_ttl(const char *name, int64_t ttl_ms, bool zero_allowed);
-int idem__check_time(const char *name, int64_t time_ms, int64_t max_ms);
-int idem__check_struct(const char *name, const void *given, uint32_t size, size_t known);
-
 /* Limits of times: a year is no longer an idempotency window but a mistake of units. */
 #define IDEM__TTL_MAX_MS ((int64_t)10 * 365 * 86400 * 1000)
 #define IDEM__LEASE_MAX_MS ((int64_t)30 * 86400 * 1000)
@@ -45,6 +67,44 @@ int idem__check_struct(const char *name, const void *given, uint32_t size, size_
 static inline uint32_t idem__ttl_s(int64_t ttl_ms)
 {
     return ttl_ms == IDEM_FOREVER ? TTL_S_FOREVER : (uint32_t)idem__div_up((uint64_t)ttl_ms, 1000);
+}
+
+/* Argument checks, with the message for idem_last_error: IDEM_OK or IDEM_EINVAL. */
+int idem__fail_key(const void *key, size_t key_len);
+int idem__fail_ttl(const char *name, int64_t ttl_ms);
+int idem__fail_time(const char *name, int64_t time_ms, int64_t max_ms);
+int idem__fail_struct(const char *name, const void *given, uint32_t size, size_t known);
+
+static inline bool idem__key_good(const void *key, size_t key_len)
+{
+    return key && key_len - 1 < IDEM_KEY_MAX;
+}
+static inline bool idem__ttl_good(int64_t ttl_ms)
+{
+    return (uint64_t)ttl_ms - 1 < (uint64_t)IDEM__TTL_MAX_MS || ttl_ms == IDEM_FOREVER;
+}
+static inline int idem__check_key(const void *key, size_t key_len)
+{
+    return IDEM_LIKELY(idem__key_good(key, key_len)) ? IDEM_OK : idem__fail_key(key, key_len);
+}
+static inline int idem__check_ttl(const char *name, int64_t ttl_ms, bool zero_allowed)
+{
+    return IDEM_LIKELY((zero_allowed && ttl_ms == 0) || idem__ttl_good(ttl_ms))
+               ? IDEM_OK
+               : idem__fail_ttl(name, ttl_ms);
+}
+static inline int idem__check_time(const char *name, int64_t time_ms, int64_t max_ms)
+{
+    return IDEM_LIKELY((uint64_t)time_ms <= (uint64_t)max_ms)
+               ? IDEM_OK
+               : idem__fail_time(name, time_ms, max_ms);
+}
+/* `given` is a struct that begins with its size. */
+static inline int idem__check_struct(const char *name, const void *given, size_t known)
+{
+    return IDEM_LIKELY(given && *(const uint32_t *)given == known)
+               ? IDEM_OK
+               : idem__fail_struct(name, given, given ? *(const uint32_t *)given : 0, known);
 }
 
 #endif

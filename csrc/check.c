@@ -213,7 +213,9 @@ static void check_heads(struct idem__op *op, struct idem_report *report)
         if (seen & LINK_READY) {
             check_bucket(op, (uint32_t)index, head, report);
             uint64_t order = idem__head_order((uint32_t)index);
-            link_shm *ancestor = idem__ready_ancestor(op->region, order >> (64 - log2), log2);
+            uint64_t child = 0;
+            link_shm *ancestor =
+                idem__ready_ancestor(op->region, order >> (64 - log2), log2, &child);
             struct idem__position at;
             if (index && (!ancestor || idem__list_find(op, ancestor, order, &at) ||
                           idem__link_target(at.seen) != (index << LINK_TARGET_SHIFT | LINK_HEAD))) {

@@ -4,12 +4,13 @@
 #include "reclaim.h"
 
 /* Results of judge() beside statuses and REPORT_BUFFER. */
-#define JUDGE_GONE 3 /* the record is DEAD: the key is absent as far as it goes */
+#define CLAIM_LOOK_AT_FILE 4 /* first ask whether the file is still there, outside the section */
+#define JUDGE_GONE 3         /* the record is DEAD: the key is absent as far as it goes */
 
-int idem__claim_check(const struct idem__region *region, const struct idem_request *request)
+IDEM_COLD int idem__claim_fail(const struct idem__region *region,
+                               const struct idem_request *request)
 {
-    int status =
-        idem__check_struct("request", request, request ? request->size : 0, sizeof *request);
+    int status = idem__check_struct("request", request, sizeof *request);
     if (!status) {
         status = idem__check_key(request->key, request->key_len);
     }
@@ -25,23 +26,24 @@ int idem__claim_check(const struct idem__region *region, const struct idem_reque
     if (!status) {
         status = idem__check_time("wait_ms", request->wait_ms, IDEM__WAIT_MAX_MS);
     }
-    if (!status && IDEM_UNLIKELY(request->flags & ~(uint32_t)IDEM_HOLD)) {
+    if (!status && request->flags & ~(uint32_t)IDEM_HOLD) {
         status = idem__fail(IDEM_EINVAL, "flags: has unknown bits %#x; known are IDEM_HOLD",
                             request->flags);
     }
-    if (!status && IDEM_UNLIKELY(request->intent_len > 0)) {
-        uint64_t largest = region->classes[region->class_count - 1].block_bytes;
-        uint64_t rest = idem__record_bytes(request->key_len, request->fingerprint, 0);
-        if (!request->intent) {
-            status = idem__fail(IDEM_EINVAL, "intent: is NULL, but intent_len is %zu",
-                                request->intent_len);
-        } else if (request->intent_len > largest - rest) {
-            status =
-                idem__fail(IDEM_ETOOBIG, "intent: has %zu bytes; this store keeps at most %llu",
-                           request->intent_len, (unsigned long long)(largest - rest));
-        }
+    if (status || request->intent_len == 0) {
+        return status;
     }
-    return status;
+    if (!request->intent) {
+        return idem__fail(IDEM_EINVAL, "intent: is NULL, but intent_len is %zu",
+                          request->intent_len);
+    }
+    uint64_t largest = region->classes[region->class_count - 1].block_bytes;
+    uint64_t rest = idem__record_bytes(request->key_len, request->fingerprint, 0);
+    if (request->intent_len > largest - rest) {
+        return idem__fail(IDEM_ETOOBIG, "intent: has %zu bytes; this store keeps at most %llu",
+                          request->intent_len, (unsigned long long)(largest - rest));
+    }
+    return IDEM_OK;
 }
 
 static uint32_t lease_from(uint64_t now_ms, uint64_t created_ms, int64_t lease_ms)
@@ -172,7 +174,7 @@ static int judge(struct idem__op *op, struct record_shm *record, const struct id
                           "the region is damaged: the index leads into the middle of a block; "
                           "restore the file or create a new one");
     }
-    block.generation = idem__block_generation(idem__load64(block.word));
+    block.generation = record->generation;
     int result;
     do {
         result = judge_once(op, record, &block, request, claim, report);
@@ -187,15 +189,16 @@ static struct record_shm *write_record(struct idem__op *op, const struct idem__b
     struct record_shm *record = (struct record_shm *)(void *)block->content;
     uint32_t lease = request->lease_ms ? idem__lease_encode((uint64_t)request->lease_ms) : 0;
     record->order = order;
-    /* Relaxed: published by the insertion [M1]. */
-    idem__poke64(&record->life, idem__life_pending(op->thread->owner, 1, lease));
+    /* [M4] Release, after the CAS to TAKEN: who loads this word by address and the block word after it
+       sees the generation that it belongs to. */
+    idem__store64(&record->life, idem__life_pending(op->thread->owner, 1, lease));
     record->ttl_s = idem__ttl_s(request->ttl_ms);
     record->grace_ms = (uint32_t)request->crash_grace_ms;
     record->key_len = (uint16_t)request->key_len;
     record->flags = (uint16_t)((request->flags & IDEM_HOLD ? RECORD_HOLD : 0) |
                                (request->fingerprint ? RECORD_FINGERPRINT : 0));
     record->intent_len = (uint32_t)request->intent_len;
-    record->spare = 0;
+    record->generation = block->generation;
     idem__a64 *at = idem__put_bytes(idem__record_key(record), request->key, request->key_len);
     if (request->fingerprint) {
         at = idem__put_bytes(at, request->fingerprint, IDEM_FINGERPRINT_SIZE);
@@ -225,6 +228,7 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
     struct idem__block mine = {0};
     struct record_shm *fresh = NULL, *dead = NULL;
     uint64_t newest_ns = 0;
+    uint32_t bound_s = 0;
     link_shm *start = idem__list_start(op, order);
     int result = start ? IDEM_OK : IDEM_ECORRUPT;
     while (!result) {
@@ -235,6 +239,7 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
         bool decided = false;
         uint32_t steps = 0;
         while (cursor && !result && !decided) {
+            idem__prefetch_rest(op->region, cursor);
             if (idem__record_has_key(op->region, cursor, request->key, request->key_len)) {
                 result = judge(op, cursor, request, claim, report);
                 decided = result == IDEM_OK;
@@ -252,10 +257,12 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
             break;
         }
         if (!fresh) {
+            bound_s = (uint32_t)idem__min_u64(op->now_ms / 1000 + idem__ttl_s(request->ttl_ms),
+                                              BLOCK_BOUND_NEVER - 1);
             result = idem__block_alloc(
                 op, FAMILY_RECORD,
                 idem__record_bytes(request->key_len, request->fingerprint, request->intent_len),
-                &mine);
+                bound_s, &mine);
             if (result) {
                 break;
             }
@@ -265,8 +272,7 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
         fresh->created_ns = idem__max_u64(op->now_ms * 1000000, newest_ns + 1);
         fresh->checksum = idem__record_checksum(fresh);
         if (idem__list_insert(op, &at, fresh)) {
-            uint64_t bound_s = op->now_ms / 1000 + idem__ttl_s(request->ttl_ms);
-            idem__block_publish(&mine, (uint32_t)idem__min_u64(bound_s, BLOCK_BOUND_NEVER - 1));
+            idem__block_publish(&mine, bound_s);
             grant_new(op, request, &mine, claim);
             fresh = NULL;
             break;
@@ -276,10 +282,9 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
         idem__block_give_back(&mine);
     }
     if (IDEM_UNLIKELY(dead != NULL)) {
-        /* Expired a moment ago, or left by a process that died: nothing of it stays behind. */
-        uint64_t life = idem__load64(&dead->life);
-        int status = idem__record_bury(op, dead, life);
-        result = result ? result : status;
+        /* Expired a moment ago, or left by a process that died: nothing of it stays behind. What was
+           decided stands, even if the list is found damaged now: idem_check tells. */
+        (void)idem__record_bury(op, dead, idem__load64(&dead->life));
     }
     return result;
 }
@@ -290,10 +295,18 @@ int idem__claim_now(struct idem__op *op, const struct idem_request *request, uin
     struct idem__report report = {.out = &claim->record};
     for (;;) {
         idem__op_enter(op);
-        int result = idem__claim_attempt(op, request, order, claim, &report);
+        int result = idem__region_replaced_due(op->region, op->now_ms)
+                         ? CLAIM_LOOK_AT_FILE
+                         : idem__claim_attempt(op, request, order, claim, &report);
         idem__op_leave(op);
         if (IDEM_LIKELY(result == IDEM_OK)) {
             return IDEM_OK;
+        }
+        if (result == CLAIM_LOOK_AT_FILE) {
+            result = idem__region_ask_replaced(op->region, op->now_ms);
+            if (!result) {
+                continue;
+            }
         }
         if (result == IDEM_EFULL && idem__make_room(op)) {
             continue;

@@ -3,12 +3,12 @@
 #include "hash.h"
 #include "nap.h"
 
-static void claim_reset(struct idem_claim *claim, idem_store *store)
+static inline void claim_reset(struct idem_claim *claim, idem_store *store)
 {
     idem__report_reset(&claim->record);
     claim->outcome = 0;
     claim->status = IDEM_OK;
-    claim->owner = claim->block = claim->generation = 0;
+    claim->owner = 0;
     claim->store = store;
 }
 
@@ -23,11 +23,10 @@ int idem_claim(idem_store *store, const struct idem_request *request, struct ide
         }
         status = idem__claim_check(op.region, request);
         if (!status) {
-            status = idem__check_struct("claim", claim, claim ? claim->size : 0, sizeof *claim);
+            status = idem__check_struct("claim", claim, sizeof *claim);
         }
         if (!status) {
             claim_reset(claim, store);
-            status = idem__region_check_replaced(op.region, idem__clock_now_ms(op.region));
         }
         if (status) {
             idem__call_end(&op);
@@ -70,7 +69,7 @@ int idem_claim_many(idem_store *store, const struct idem_request *requests,
         for (size_t i = 0; i < count; i++) {
             checks[i] = idem__claim_check(op.region, &request[i]);
             if (!checks[i]) {
-                checks[i] = idem__check_struct("claims", &claim[i], claim[i].size, sizeof *claims);
+                checks[i] = idem__check_struct("claims", &claim[i], sizeof *claims);
             }
             if (!checks[i]) {
                 claim_reset(&claim[i], store);

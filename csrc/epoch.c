@@ -17,7 +17,7 @@ bool idem__epoch_advance(struct idem__region *region)
 {
     struct header_shm *header = region->header;
     uint64_t epoch = atomic_load_explicit(&header->epoch, memory_order_seq_cst);
-    uint32_t high = idem__load32(&header->slot_high);
+    uint32_t high = atomic_load_explicit(&header->slot_high, memory_order_seq_cst); /* [E3] */
     if (high > IDEM__SLOTS_MAX) {
         return false; /* damaged: nothing is reused */
     }

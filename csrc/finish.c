@@ -15,7 +15,7 @@ struct held {
  * word of the token's generation then proves that the life word was this record's; and the CAS that
  * follows fails if it has changed meanwhile. The order matters: see docs/memory-model.md [M4].
  */
-static int own(const struct idem__op *op, const struct idem_claim *claim, struct held *held)
+static inline int own(const struct idem__op *op, const struct idem_claim *claim, struct held *held)
 {
     if (idem__block_at(op->region, claim->block, FAMILY_RECORD, &held->block)) {
         held->record = (struct record_shm *)(void *)held->block.content;
@@ -35,9 +35,9 @@ static int own(const struct idem__op *op, const struct idem_claim *claim, struct
 }
 
 /* Begins a call on a claim. */
-static int begin(const struct idem_claim *claim, struct idem__op *op)
+static inline int begin(const struct idem_claim *claim, struct idem__op *op)
 {
-    int status = idem__check_struct("claim", claim, claim ? claim->size : 0, sizeof *claim);
+    int status = idem__check_struct("claim", claim, sizeof *claim);
     if (status) {
         return status;
     }
@@ -57,41 +57,82 @@ static int begin(const struct idem_claim *claim, struct idem__op *op)
     return status;
 }
 
-/* Changes the life word by `next` as long as the claim is the caller's. Inside a section. */
-static int change(struct idem__op *op, const struct idem_claim *claim, struct held *held,
-                  uint64_t (*next)(const struct idem__op *, const struct held *, const void *),
-                  const void *with, uint64_t *became)
+/* Changes the life word by `next`, `held` being the claim as own() has just found it; goes on as long as
+   the claim is the caller's. Inside a section. */
+static inline __attribute__((always_inline)) int
+change(struct idem__op *op, const struct idem_claim *claim, struct held *held,
+       uint64_t (*next)(const struct idem__op *, const struct held *, const void *),
+       const void *with, uint64_t *became)
 {
-    int status = own(op, claim, held);
-    while (!status) {
+    for (;;) {
         *became = next(op, held, with);
-        /* [M3] Publishes the value that the word names. */
-        if (idem__cas64(&held->record->life, &held->life, *became)) {
+        if (IDEM_LIKELY(idem__cas64(&held->record->life, &held->life, *became))) {
             return IDEM_OK;
         }
-        status = own(op, claim, held); /* renewed meanwhile, or lost */
-    }
-    return status;
-}
-
-struct completion {
-    const struct idem__value *value;
-    int64_t ttl_ms;
-};
-
-static uint64_t next_done(const struct idem__op *op, const struct held *held, const void *with)
-{
-    const struct completion *completion = with;
-    uint32_t expires_s;
-    if (completion->ttl_ms != IDEM_TTL_SAME) {
-        expires_s = idem__expires_s(op->now_ms, idem__ttl_s(completion->ttl_ms));
-    } else {
-        expires_s = idem__expires_s(idem__record_created_ms(held->record), held->record->ttl_s);
-        if (idem__past(op->now_ms, expires_s)) {
-            expires_s = idem__expires_s(op->now_ms, held->record->ttl_s); /* late: from now */
+        int status = own(op, claim, held); /* renewed meanwhile, or lost */
+        if (status) {
+            return status;
         }
     }
-    return idem__life_done(expires_s, idem__value_number(completion->value));
+}
+
+/* When a key that is completed now expires. */
+static inline uint32_t done_expires_s(const struct idem__op *op, const struct record_shm *record,
+                                      int64_t ttl_ms)
+{
+    if (ttl_ms != IDEM_TTL_SAME) {
+        return idem__expires_s(op->now_ms, idem__ttl_s(ttl_ms));
+    }
+    uint32_t expires_s = idem__expires_s(idem__record_created_ms(record), record->ttl_s);
+    /* A completion after the claim's ttl counts it from now. */
+    return IDEM_UNLIKELY(idem__past(op->now_ms, expires_s))
+               ? idem__expires_s(op->now_ms, record->ttl_s)
+               : expires_s;
+}
+
+/* One try, inside a section. IDEM_EFULL: no room for the value now. */
+static inline int complete(struct idem__op *op, struct idem_claim *claim, struct idem__value *value,
+                           int64_t ttl_ms)
+{
+    struct held held;
+    int status = own(op, claim, &held);
+    if (IDEM_UNLIKELY(status)) {
+        return status;
+    }
+    uint32_t expires_s = done_expires_s(op, held.record, ttl_ms);
+    uint32_t bound_s = expires_s == LIFE_EXPIRES_NEVER ? BLOCK_BOUND_NEVER : expires_s;
+    if (value->kept && value->length) {
+        status = idem__value_write(op, value, &held.block, bound_s);
+        if (IDEM_UNLIKELY(status)) {
+            return status;
+        }
+    }
+    uint64_t life = idem__life_done(expires_s, idem__value_number(value));
+    /* [M3] Publishes the value that the word names. */
+    while (IDEM_UNLIKELY(!idem__cas64(&held.record->life, &held.life, life))) {
+        status = own(op, claim, &held); /* renewed meanwhile, or lost */
+        if (status) {
+            idem__value_drop(value);
+            return status;
+        }
+    }
+    idem__value_publish(value, bound_s);
+    if (IDEM_UNLIKELY(idem__block_state(held.word) == BLOCK_LIVE &&
+                      bound_s < idem__block_arg(held.word))) {
+        idem__block_set_bound(&held.block, held.word, bound_s);
+    }
+    idem__wait_wake(op->region, held.record->order);
+    claim->record.kept = value->kept;
+    claim->record.state = IDEM_STATE_DONE;
+    return IDEM_OK;
+}
+
+static IDEM_COLD int fail_complete(int64_t ttl_ms, uint32_t flags)
+{
+    int status = idem__check_ttl("ttl_ms", ttl_ms, true);
+    return status ? status
+                  : idem__fail(IDEM_EINVAL,
+                               "flags: has unknown bits %#x; known are IDEM_ALLOW_NOT_KEPT", flags);
 }
 
 int idem_complete(struct idem_claim *claim, const void *value, size_t value_len, int64_t ttl_ms,
@@ -99,50 +140,26 @@ int idem_complete(struct idem_claim *claim, const void *value, size_t value_len,
 {
     struct idem__op op;
     int status = begin(claim, &op);
-    if (status) {
+    if (IDEM_UNLIKELY(status)) {
         return status;
     }
-    struct idem__value stored = {.bytes = value, .length = value_len};
-    struct completion completion = {&stored, ttl_ms};
-    status = idem__check_ttl("ttl_ms", ttl_ms, true);
-    if (!status && flags & ~(uint32_t)IDEM_ALLOW_NOT_KEPT) {
-        status = idem__fail(IDEM_EINVAL,
-                            "flags: has unknown bits %#x; known are IDEM_ALLOW_NOT_KEPT", flags);
-    }
-    if (!status) {
+    struct idem__value stored;
+    stored.bytes = value;
+    stored.length = value_len;
+    if (IDEM_UNLIKELY(!(ttl_ms == IDEM_TTL_SAME || idem__ttl_good(ttl_ms)) ||
+                      flags & ~(uint32_t)IDEM_ALLOW_NOT_KEPT)) {
+        status = fail_complete(ttl_ms, flags);
+    } else {
         status = idem__value_check(op.region, &stored, flags);
     }
-    bool done = status != IDEM_OK;
-    while (!done) {
-        struct held held;
-        uint64_t life = 0;
-        done = true;
-        idem__op_enter(&op);
-        status = own(&op, claim, &held);
-        if (!status) {
-            status = idem__value_write(&op, &stored, &held.block);
-        }
-        if (!status) {
-            status = change(&op, claim, &held, next_done, &completion, &life);
-            if (!status) {
-                uint32_t bound_s = idem__life_bound_s(held.record, life, op.now_ms);
-                idem__value_publish(&stored, bound_s);
-                if (idem__block_state(held.word) == BLOCK_LIVE &&
-                    bound_s < idem__block_arg(held.word)) {
-                    idem__block_set_bound(&held.block, held.word, bound_s);
-                }
-                idem__wait_wake(op.region, held.record->order);
-                claim->record.kept = idem__life_value(life) != LIFE_VALUE_NOT_KEPT;
-                claim->record.state = IDEM_STATE_DONE;
-            }
-        }
-        idem__value_drop(&stored);
-        idem__op_leave(&op);
-        if (status == IDEM_EFULL) {
+    if (IDEM_LIKELY(!status)) {
+        do {
+            idem__op_enter(&op);
+            status = complete(&op, claim, &stored, ttl_ms);
+            idem__op_leave(&op);
             /* A granted claim is always completed: at worst without its value. */
-            stored.kept = idem__make_room(&op);
-            done = false;
-        }
+        } while (IDEM_UNLIKELY(status == IDEM_EFULL) &&
+                 ((stored.kept = idem__make_room(&op)), true));
     }
     idem__call_end(&op);
     return status;
@@ -184,7 +201,10 @@ static int change_once(struct idem_claim *claim,
     struct held held;
     uint64_t life = 0;
     idem__op_enter(&op);
-    status = change(&op, claim, &held, next, with, &life);
+    status = own(&op, claim, &held);
+    if (!status) {
+        status = change(&op, claim, &held, next, with, &life);
+    }
     if (!status && idem__life_state(life) != LIFE_PENDING) {
         idem__wait_wake(op.region, held.record->order);
         if (idem__life_state(life) == LIFE_DEAD) {

@@ -153,7 +153,7 @@ struct record_shm {
     uint16_t key_len;
     uint16_t flags; /* record.h */
     uint32_t intent_len;
-    uint32_t spare;
+    uint32_t generation; /* of its block: to know it without the block word, another cache line */
 };
 static_assert(sizeof(struct record_shm) == 56, "a key of 36 bytes fits a block of 96");
 

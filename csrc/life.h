@@ -1,5 +1,5 @@
 /*
- * life.h - what a life word means for its record at a moment. Layer 10.
+ * life.h - what a life word means for its record at a moment. Layer 11.
  *
  * Expired means expired by a margin: clocks of two processes differ by a tick or two, and a reader
  * that stalls in its section must not judge unexpired what another has judged expired long ago.

@@ -1,5 +1,5 @@
 /*
- * list.h - the index: one lock-free ordered list, with bucket heads in it. Layer 8.
+ * list.h - the index: one lock-free ordered list, with bucket heads in it. Layer 9.
  *
  * Harris' and Michael's list (marks in the link of the node that goes), threaded by Shalev and
  * Shavit's split ordering. The order key of a record is its hash with the lowest bit set; bucket p of
@@ -28,20 +28,17 @@
 #ifndef IDEM_LIST_H
 #define IDEM_LIST_H
 
-#include "slab.h"
+#include "bucket.h"
 
 #define LINK_MARK 1u
 #define LINK_HEAD 2u
 #define LINK_INIT 4u
-#define LINK_READY 8u
 #define LINK_TARGET_SHIFT 8u
 #define LINK_TARGET_BITS ((uint64_t)UINT32_MAX << LINK_TARGET_SHIFT | LINK_HEAD)
 #define LINK_OWNER_SHIFT 40u
 #define LINK_OWNER_MASK 0xffffffu
 
 static_assert(LINK_READY == IDEM__FIRST_HEAD, "as a new region has it");
-#define BUCKETS_LOG2_MIN 6u
-#define BUCKETS_LOG2_MAX 30u
 /* Records of one order key in a row, dead ones that nobody has unlinked yet included. */
 #define RUN_MAX 65536u
 
@@ -77,9 +74,19 @@ static inline uint64_t idem__link_to(const struct idem__region *region,
 
 /*
  * The head to start from for `order`: its bucket's, or, while that is not READY, the nearest ancestor's
- * that is. Puts a missing head in where it can. NULL: damaged.
+ * that is. Puts missing heads in where it can. NULL: damaged.
  */
-link_shm *idem__list_start(struct idem__op *op, uint64_t order);
+static inline link_shm *idem__list_start(struct idem__op *op, uint64_t order)
+{
+    uint32_t log2 = idem__load32(&op->region->header->buckets_log2);
+    if (IDEM_LIKELY(log2 - BUCKETS_LOG2_MIN <= BUCKETS_LOG2_MAX - BUCKETS_LOG2_MIN)) {
+        link_shm *head = idem__head_at(op->region, idem__head_of(order >> (64 - log2), log2));
+        if (IDEM_LIKELY(head && idem__load64(head) & LINK_READY)) { /* [M2] */
+            return head;
+        }
+    }
+    return idem__bucket_open(op, order, log2);
+}
 
 /* Prefetches the head word of a bucket. */
 void idem__list_prefetch(const struct idem__region *region, uint64_t order);

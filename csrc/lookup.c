@@ -16,8 +16,7 @@ static int report_record(struct idem__op *op, struct record_shm *record, bool co
                           "the region is damaged: the index leads into the middle of a block; "
                           "restore the file or create a new one");
     }
-    uint64_t word = idem__load64(block.word);
-    block.generation = idem__block_generation(word);
+    block.generation = record->generation;
     int status = REPORT_AGAIN;
     while (status == REPORT_AGAIN) {
         uint64_t life = idem__load64(&record->life);
@@ -52,6 +51,7 @@ static int look_up(struct idem__op *op, const void *key, size_t key_len, uint64_
     uint32_t steps = 0;
     int status = start ? idem__list_seek(op, start, order, &cursor) : IDEM_ECORRUPT;
     while (cursor && !status) {
+        idem__prefetch_rest(op->region, cursor);
         if (idem__record_has_key(op->region, cursor, key, key_len)) {
             status = report_record(op, cursor, contents, report);
             if (status != IDEM_ENOTFOUND) {
@@ -87,12 +87,6 @@ static int look_up_now(struct idem__op *op, const void *key, size_t key_len, uin
     }
 }
 
-static int not_found(int status)
-{
-    return status == IDEM_ENOTFOUND ? idem__fail(status, "key: is not in the store (any more)")
-                                    : status;
-}
-
 int idem_lookup(idem_store *store, const void *key, size_t key_len, struct idem_record *record)
 {
     struct idem__op op;
@@ -102,7 +96,7 @@ int idem_lookup(idem_store *store, const void *key, size_t key_len, struct idem_
     }
     status = idem__check_key(key, key_len);
     if (!status) {
-        status = idem__check_struct("record", record, record ? record->size : 0, sizeof *record);
+        status = idem__check_struct("record", record, sizeof *record);
     }
     if (!status) {
         idem__report_reset(record);
@@ -110,7 +104,7 @@ int idem_lookup(idem_store *store, const void *key, size_t key_len, struct idem_
             look_up_now(&op, key, key_len, idem__hash(op.region->header, key, key_len) | 1, record);
     }
     idem__call_end(&op);
-    return not_found(status);
+    return status;
 }
 
 int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *key_lens,
@@ -136,8 +130,7 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
             size_t key_len = key_lens[begin + i];
             results[i] = idem__check_key(key, key_len);
             if (!results[i]) {
-                results[i] = idem__check_struct("records", &records[begin + i],
-                                                records[begin + i].size, sizeof *records);
+                results[i] = idem__check_struct("records", &records[begin + i], sizeof *records);
             }
             if (!results[i]) {
                 idem__report_reset(&records[begin + i]);
@@ -194,8 +187,7 @@ int idem_wait(idem_store *store, const void *key, size_t key_len, int64_t timeou
             status = idem__check_time("timeout_ms", timeout_ms, IDEM__WAIT_MAX_MS);
         }
         if (!status) {
-            status =
-                idem__check_struct("record", record, record ? record->size : 0, sizeof *record);
+            status = idem__check_struct("record", record, sizeof *record);
         }
         if (!status && op.region->readonly) {
             status =
@@ -210,7 +202,7 @@ int idem_wait(idem_store *store, const void *key, size_t key_len, int64_t timeou
         }
         idem__call_end(&op);
         if (status || record->state != IDEM_STATE_PENDING) {
-            return not_found(status);
+            return status;
         }
         if (!idem__nap_sleep(&nap, record->lease_left_ms > 0 ? record->lease_left_ms : -1)) {
             return idem__fail(IDEM_ETIMEDOUT, "the key is still being run after %lld ms",

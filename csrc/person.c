@@ -80,6 +80,10 @@ int idem_forget(idem_store *store, const void *key, size_t key_len, uint32_t fla
                 status = busy();
             }
             dead = idem__life_dead(target.life) | LIFE_WIPE;
+            if (!status && idem__block_state(target.word) == BLOCK_LIVE) {
+                /* If this process dies before the bytes are zeroed, the hand comes by soon. */
+                idem__block_set_bound(&target.block, target.word, 0);
+            }
         } while (!status && !idem__cas64(&target.record->life, &target.life, dead));
         if (!status) {
             idem__wait_wake(op.region, order);
@@ -139,8 +143,10 @@ static int resolve(struct idem__op *op, const void *key, size_t key_len, uint64_
                          : idem__fail(IDEM_ENOTFOUND,
                                       "key: is done already; there is nothing to resolve");
         }
-        if (!status && !forget) {
-            status = idem__value_write(op, value, &target.block);
+        if (!status && !forget && value->length) {
+            uint32_t keep_s = ttl_ms ? idem__ttl_s(ttl_ms) : target.record->ttl_s;
+            status =
+                idem__value_write(op, value, &target.block, idem__expires_s(op->now_ms, keep_s));
         }
         if (status) {
             return status;

@@ -1,5 +1,7 @@
 #include "reclaim.h"
 
+#include "clock.h"
+
 static struct record_shm *record_in(const struct idem__block *block)
 {
     return (struct record_shm *)(void *)block->content;
@@ -62,7 +64,9 @@ int idem__record_bury(struct idem__op *op, struct record_shm *record, uint64_t d
 
 void idem__record_orphan(const struct idem__op *op, struct record_shm *record, uint64_t *life)
 {
-    uint64_t orphan = idem__life_orphaned(idem__life_attempt(*life), op->now_ms);
+    /* Read now, after the owner was found dead: the orphan is kept from then on. */
+    uint64_t since_ms = idem__clock_now_ms(op->region);
+    uint64_t orphan = idem__life_orphaned(idem__life_attempt(*life), since_ms);
     if (idem__cas64(&record->life, life, orphan)) {
         *life = orphan;
     }
@@ -143,6 +147,9 @@ bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem_
             (void)idem__cas64(block->word, &word,
                               idem__block_word(BLOCK_LIVE, block->generation, 0));
             return false;
+        }
+        if (family == FAMILY_VALUE) {
+            wipe_value(block); /* its record may have been forgotten */
         }
         return idem__block_retire(op, block, word);
     }

@@ -1,6 +1,6 @@
 /*
  * reclaim.h - finishing what has ended: expired and dead records, values without a record, blocks of
- * dead owners. Layer 11. All inside a section; any process may die between any two steps, and whoever
+ * dead owners. Layer 12. All inside a section; any process may die between any two steps, and whoever
  * visits the block next goes on.
  */
 #ifndef IDEM_RECLAIM_H

@@ -1,7 +1,7 @@
 /*
- * record.h - the bytes of a record and of a value. Layer 9.
+ * record.h - the bytes of a record and of a value. Layer 10.
  *
- * Content is read by 64-bit relaxed loads: the few writes that may race with a reader (forget's
+ * Content is read by 64-bit atomic loads: the few writes that may race with a reader (forget's
  * zeroing) are such stores too, and the reader looks at the life word again after copying.
  */
 #ifndef IDEM_RECORD_H
@@ -40,46 +40,46 @@ static inline uint64_t idem__tail_word(const uint8_t *from, size_t bytes)
                       : idem__partial_word(from, bytes);
 }
 
-/* Writes bytes padded with zeros to whole words; returns the word after them. */
+/* Writes bytes padded with zeros to whole words; returns the word after them. Relaxed: published later. */
 static inline idem__a64 *idem__put_bytes(idem__a64 *to, const void *from, size_t bytes)
 {
     const uint8_t *source = from;
-    size_t words = bytes / 8;
-    for (size_t i = 0; i < words; i++) {
-        idem__poke64(&to[i], idem__whole_word(source + 8 * i));
+    const uint8_t *end = source + (bytes & ~(size_t)7);
+    for (; source != end; source += 8) {
+        idem__poke64(to++, idem__whole_word(source));
     }
-    if (bytes % 8) {
-        idem__poke64(&to[words++], idem__tail_word(source, bytes));
+    if (bytes & 7) {
+        idem__poke64(to++, idem__tail_word((const uint8_t *)from, bytes));
     }
-    return to + words;
+    return to;
 }
 
 static inline bool idem__same_bytes(const idem__a64 *stored, const void *bytes, size_t count)
 {
     const uint8_t *source = bytes;
-    size_t words = count / 8;
-    uint64_t difference = 0;
-    for (size_t i = 0; i < words; i++) {
-        difference |= idem__peek64(&stored[i]) ^ idem__whole_word(source + 8 * i);
+    const uint8_t *end = source + (count & ~(size_t)7);
+    for (; source != end; source += 8) {
+        if (idem__peek64(stored++) != idem__whole_word(source)) {
+            return false;
+        }
     }
-    if (count % 8) {
-        difference |= idem__peek64(&stored[words]) ^ idem__tail_word(source, count);
-    }
-    return difference == 0;
+    return !(count & 7) || idem__peek64(stored) == idem__tail_word((const uint8_t *)bytes, count);
 }
 
+/* [M5] Acquire: the life word is read again after the copy, and must not be read before it; pairs with
+   the release stores of idem__zero_bytes, which follow the CAS to DEAD. */
 static inline void idem__get_bytes(void *to, const idem__a64 *from, size_t bytes)
 {
     uint8_t *target = to;
-    size_t words = bytes / 8, rest = bytes % 8;
-    for (size_t i = 0; i < words; i++) {
-        uint64_t word = idem__peek64(&from[i]);
-        memcpy(target + 8 * i, &word, 8);
+    uint8_t *end = target + (bytes & ~(size_t)7);
+    for (; target != end; target += 8) {
+        uint64_t word = idem__load64(from++);
+        memcpy(target, &word, sizeof word);
     }
-    if (rest) {
-        uint64_t word = idem__peek64(&from[words]);
-        for (size_t i = 0; i < rest; i++) {
-            target[8 * words + i] = (uint8_t)(word >> (8 * i));
+    if (bytes & 7) {
+        uint64_t word = idem__load64(from);
+        for (size_t i = 0; i < (bytes & 7); i++) {
+            target[i] = (uint8_t)(word >> (8 * i));
         }
     }
 }
@@ -87,7 +87,7 @@ static inline void idem__get_bytes(void *to, const idem__a64 *from, size_t bytes
 static inline void idem__zero_bytes(idem__a64 *at, size_t bytes)
 {
     for (size_t i = 0; i < idem__div_up(bytes, 8); i++) {
-        idem__poke64(&at[i], 0);
+        idem__store64(&at[i], 0); /* [M5] */
     }
 }
 

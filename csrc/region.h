@@ -96,15 +96,19 @@ int idem__region_resize(struct idem__region *region, uint64_t max_bytes);
 /* How often a running store asks whether its file is still there. */
 #define IDEM__REPLACED_CHECK_MS 100u
 int idem__region_ask_replaced(struct idem__region *region, uint64_t now_ms);
+/* Is it time to ask? `now_ms` is any clock of the caller. */
+static inline bool idem__region_replaced_due(struct idem__region *region, uint64_t now_ms)
+{
+    return IDEM_UNLIKELY(now_ms - idem__peek64(&region->replaced_checked_ms) >=
+                             IDEM__REPLACED_CHECK_MS ||
+                         idem__peek32(&region->replaced));
+}
 /* 0, or IDEM_EREPLACED: the file was unlinked, or another stands at its path. Asks the file system
-   at most every IDEM__REPLACED_CHECK_MS of `now_ms`, which is any clock of the caller. */
+   at most every IDEM__REPLACED_CHECK_MS. */
 static inline int idem__region_check_replaced(struct idem__region *region, uint64_t now_ms)
 {
-    if (IDEM_LIKELY(now_ms - idem__peek64(&region->replaced_checked_ms) < IDEM__REPLACED_CHECK_MS &&
-                    !idem__peek32(&region->replaced))) {
-        return IDEM_OK;
-    }
-    return idem__region_ask_replaced(region, now_ms);
+    return idem__region_replaced_due(region, now_ms) ? idem__region_ask_replaced(region, now_ms)
+                                                     : IDEM_OK;
 }
 
 /* The region's file descriptor, verified to be still the region's (a daemon may have closed it), or

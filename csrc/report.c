@@ -5,23 +5,6 @@
 #include "error.h"
 #include "owner.h"
 
-void idem__report_reset(struct idem_record *out)
-{
-    free(out->owned);
-    out->owned = NULL;
-    idem__report_clear(out);
-}
-
-void idem__report_clear(struct idem_record *out)
-{
-    *out = (struct idem_record){.size = sizeof *out,
-                                .lease_left_ms = -1,
-                                .done_age_ms = -1,
-                                .buffer = out->buffer,
-                                .buffer_size = out->buffer_size,
-                                .owned = out->owned};
-}
-
 int idem__report_grow(struct idem__report *report)
 {
     free(report->out->owned);
@@ -32,12 +15,6 @@ int idem__report_grow(struct idem__report *report)
         return idem__fail_errno("%zu bytes for a record", report->needed);
     }
     return IDEM_OK;
-}
-
-uint64_t idem__public_id(const struct idem__region *region, uint32_t block, uint32_t generation)
-{
-    const uint64_t odd = 0xff51afd7ed558ccdu; /* a bijection: ids stay unique, and say nothing */
-    return (((uint64_t)block << 29 | generation) ^ region->header->store_id) * odd;
 }
 
 /* A target of `bytes` for a string, or NULL: grow first. */
@@ -54,8 +31,8 @@ static uint8_t *target_of(struct idem__report *report, size_t bytes)
     return base + report->used - bytes;
 }
 
-static int fill_value(const struct idem__op *op, uint64_t life, const struct idem__block *block,
-                      bool contents, struct idem__report *report)
+static int fill_value(const struct idem__op *op, uint64_t life, uint32_t number_of,
+                      uint32_t generation, bool contents, struct idem__report *report)
 {
     struct idem_record *out = report->out;
     uint32_t number = idem__life_value(life);
@@ -66,11 +43,12 @@ static int fill_value(const struct idem__op *op, uint64_t life, const struct ide
     }
     struct idem__block at;
     const struct value_shm *value = NULL;
+    /* [M3] Read after the life word, by acquire, that names it. */
     if (idem__block_at(op->region, number, FAMILY_VALUE, &at)) {
         value = (const struct value_shm *)(const void *)at.content;
     }
-    if (IDEM_UNLIKELY(!value || value->record_block != block->number ||
-                      value->record_generation != block->generation ||
+    if (IDEM_UNLIKELY(!value || value->record_block != number_of ||
+                      value->record_generation != generation ||
                       idem__value_length(value) > at.klass->block_bytes - sizeof *value)) {
         return REPORT_AGAIN; /* damage, unless the life word has changed: the caller looks */
     }
@@ -146,7 +124,7 @@ int idem__report_fill(const struct idem__op *op, struct record_shm *record, uint
     int status = IDEM_OK;
     report->used = 0;
     idem__report_clear(out); /* of what an earlier look found */
-    out->id = idem__public_id(op->region, block->number, block->generation);
+    out->id = idem__public_id(op->region, block->number, record->generation);
     out->age_ms = op->now_ms > created_ms ? (int64_t)(op->now_ms - created_ms) : 0;
     if (record->flags & RECORD_FINGERPRINT && idem__record_fits(op->region, record)) {
         out->has_fingerprint = 1;
@@ -157,7 +135,7 @@ int idem__report_fill(const struct idem__op *op, struct record_shm *record, uint
         out->state = IDEM_STATE_DONE;
         out->attempt = 0;
         out->expires_in_ms = until_ms(op->now_ms, idem__life_expires_s(life));
-        status = fill_value(op, life, block, contents, report);
+        status = fill_value(op, life, block->number, record->generation, contents, report);
         break;
     case LIFE_PENDING: {
         uint64_t end_ms = idem__lease_end_ms(record, life);
@@ -202,11 +180,7 @@ void idem__prefetch_record(const struct idem__region *region, uint64_t order)
 void idem__prefetch_value(const struct idem__region *region, uint64_t order)
 {
     const struct record_shm *record = idem__list_peek_first(region, order);
-    uint64_t life = record ? idem__peek64(&record->life) : 0;
-    struct idem__block block;
-    if (idem__life_state(life) == LIFE_DONE && idem__life_value(life) > LIFE_VALUE_EMPTY &&
-        idem__block_at(region, idem__life_value(life), FAMILY_VALUE, &block)) {
-        __builtin_prefetch(block.content);
-        __builtin_prefetch(block.content + IDEM_CACHE_LINE_BYTES);
+    if (record) {
+        idem__prefetch_rest(region, record);
     }
 }

@@ -76,7 +76,7 @@ int idem_scan(idem_store *store, uint64_t *cursor, struct idem_record *record)
     if (status) {
         return status;
     }
-    status = idem__check_struct("record", record, record ? record->size : 0, sizeof *record);
+    status = idem__check_struct("record", record, sizeof *record);
     if (!status && !cursor) {
         status = idem__fail(IDEM_EINVAL, "cursor: is NULL; give a uint64_t that is 0 at first");
     }

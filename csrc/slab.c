@@ -5,6 +5,8 @@
 #define SLAB_ENTRIES_PER_PAGE (IDEM__PAGE_BYTES / (uint32_t)sizeof(struct slab_shm))
 /* A full file system is not asked again for so long: a refused claim must stay cheap. */
 #define NO_PAGES_PAUSE_MS 1000u
+/* Somebody looks at a new slab again after so long, if whoever fills it does not come to its end. */
+#define FILL_LEASE_S 60u
 /* A slab whose generations came so far is not drained any more: its base could not rise above. */
 #define GENERATION_DRAIN_MAX (BLOCK_GENERATION_MAX / 2)
 
@@ -67,6 +69,7 @@ static int take_slab(struct idem__op *op, uint32_t *taken)
 {
     struct idem__region *region = op->region;
     uint64_t mine = idem__slab_word(SLAB_INIT, 0, 0, op->thread->owner);
+    uint32_t looked = 0;
     for (;;) {
         uint32_t high = idem__slab_high(region), unused = high;
         uint32_t looks = high < SLAB_SEARCH_MAX ? high : SLAB_SEARCH_MAX;
@@ -96,6 +99,9 @@ static int take_slab(struct idem__op *op, uint32_t *taken)
         }
         op->thread->table_position = high ? (op->thread->table_position + looks) % high : 0;
         int status = extend_table(op);
+        if (status == IDEM_EFULL && (looked += looks) < high) {
+            continue; /* at the limit: one further on may be free */
+        }
         if (status) {
             return status;
         }
@@ -118,6 +124,9 @@ static int take_backed_slab(struct idem__op *op, uint32_t *taken)
     status = idem__region_back(op->region, slab_offset(op->region, *taken),
                                (uint64_t)1 << op->region->slab_shift);
     if (status) {
+        /* What pages it got go back: a full file system must not get fuller. */
+        (void)idem__region_punch(op->region, slab_offset(op->region, *taken),
+                                 (uint64_t)1 << op->region->slab_shift);
         idem__store64(&op->region->slab_table[*taken].state, idem__slab_word(SLAB_UNUSED, 0, 0, 0));
         idem__store64(&header->no_pages_until_ms, op->now_ms + NO_PAGES_PAUSE_MS);
     }
@@ -153,7 +162,7 @@ int idem__slab_acquire(struct idem__op *op, enum idem__family family, uint32_t k
     /* Zero words are FREE with the entry's generation base, which is above all earlier ones. */
     memset(idem__slab_base(region, *slab), 0, count * sizeof(uint64_t));
     idem__poke32(&entry->free, count);
-    idem__poke32(&entry->useful_s, UINT32_MAX);
+    idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + FILL_LEASE_S);
     if (family == FAMILY_RECORD) {
         grow_index(region, count);
     }

@@ -51,13 +51,17 @@ static uint64_t visit_blocks(struct idem__op *op, uint64_t budget)
     uint32_t high = idem__slab_high(op->region);
     uint64_t freed = 0, left = budget ? budget : UINT64_MAX;
     for (uint32_t slabs = 0; slabs <= high && left > 0; slabs++) {
-        uint32_t reusable = 0, count = 0, begin = budget ? thread->deep_index : 0;
+        uint32_t count = 0;
         uint32_t slab = thread->deep_slab < high ? thread->deep_slab : 0;
-        thread->deep_index = begin;
+        if (slab != thread->deep_slab || (!budget && slabs == 0)) {
+            thread->deep_index = thread->deep_free = 0;
+        }
+        thread->deep_slab = slab;
         while (left > 0) {
             uint32_t before = thread->deep_index;
             uint64_t part = left < SECTION_BLOCKS ? left : SECTION_BLOCKS;
-            if (!sweep_part(op, slab, &thread->deep_index, part, &reusable, &freed, &count)) {
+            if (!sweep_part(op, slab, &thread->deep_index, part, &thread->deep_free, &freed,
+                            &count)) {
                 break;
             }
             left -= thread->deep_index - before;
@@ -65,11 +69,12 @@ static uint64_t visit_blocks(struct idem__op *op, uint64_t budget)
         if (left == 0) {
             break;
         }
-        if (begin == 0 && count > 0) {
-            idem__poke32(&op->region->slab_table[slab].free, reusable);
+        if (count > 0) {
+            idem__poke32(&op->region->slab_table[slab].free, thread->deep_free);
+            idem__poke32(&op->region->slab_table[slab].useful_s, (uint32_t)(op->now_ms / 1000));
         }
         thread->deep_slab = slab + 1 < high ? slab + 1 : 0;
-        thread->deep_index = 0;
+        thread->deep_index = thread->deep_free = 0;
         (void)idem__epoch_advance(op->region);
     }
     return freed;

@@ -10,7 +10,8 @@ struct idem__lap {
     uint32_t slab;  /* + 1; 0 = none */
     uint32_t index; /* the next word */
     uint32_t left;  /* words still to be looked at */
-    uint32_t free;  /* reusable blocks seen, or retired ones that soon will be */
+    uint32_t taken; /* blocks taken */
+    uint32_t free;  /* other reusable blocks seen, or retired ones that soon will be */
     uint32_t min_s; /* earliest and latest expiry seen, the never-expiring left out */
     uint32_t max_s;
 };
@@ -22,7 +23,6 @@ struct idem__lap {
 struct idem__cursor {
     struct idem__lap now;
     struct idem__lap next;
-    uint32_t taken; /* blocks taken and not yet deducted from the slab's hint */
 };
 
 struct idem__thread {
@@ -34,7 +34,8 @@ struct idem__thread {
     uint32_t retires;        /* blocks retired since this thread last tried to advance the epoch */
     uint32_t table_position; /* where the last search of the slab table ended */
     uint32_t deep_slab;      /* where the last search for hidden garbage ended: slab ... */
-    uint32_t deep_index;     /* ... and block */
+    uint32_t deep_index;     /* ... and block ... */
+    uint32_t deep_free;      /* ... and the reusable ones seen in that slab */
     uint64_t full_until_ms;  /* a search found nothing: not again before */
     struct idem__thread *next;     /* of this OS thread, for other regions */
     struct idem__thread *siblings; /* of this region, for close; guarded by the registry mutex */

@@ -3,15 +3,11 @@
 #include "alloc.h"
 #include "error.h"
 
-int idem__value_check(const struct idem__region *region, struct idem__value *value, uint32_t flags)
+IDEM_COLD int idem__value_fail(const struct idem__region *region, struct idem__value *value,
+                               uint32_t flags)
 {
-    value->held = false;
-    value->kept = true;
-    if (IDEM_UNLIKELY(!value->bytes && value->length > 0)) {
+    if (!value->bytes) {
         return idem__fail(IDEM_EINVAL, "value: is NULL, but value_len is %zu", value->length);
-    }
-    if (IDEM_LIKELY(value->length <= region->max_value_bytes)) {
-        return IDEM_OK;
     }
     if (flags & IDEM_ALLOW_NOT_KEPT) {
         value->kept = false;
@@ -23,13 +19,11 @@ int idem__value_check(const struct idem__region *region, struct idem__value *val
                       value->length, region->max_value_bytes);
 }
 
-int idem__value_write(struct idem__op *op, struct idem__value *value, const struct idem__block *of)
+int idem__value_write(struct idem__op *op, struct idem__value *value, const struct idem__block *of,
+                      uint32_t bound_s)
 {
-    if (value->held || !value->kept || value->length == 0) {
-        return IDEM_OK;
-    }
     int status = idem__block_alloc(op, FAMILY_VALUE, sizeof(struct value_shm) + value->length,
-                                   &value->block);
+                                   bound_s, &value->block);
     if (status) {
         return status;
     }

@@ -1,4 +1,4 @@
-/* value.h - writing the bytes that a completed key keeps. Layer 12. */
+/* value.h - writing the bytes that a completed key keeps. Layer 13. */
 #ifndef IDEM_VALUE_H
 #define IDEM_VALUE_H
 
@@ -13,13 +13,23 @@ struct idem__value {
     bool kept; /* false: no room, complete without */
 };
 
+int idem__value_fail(const struct idem__region *region, struct idem__value *value, uint32_t flags);
 /*
  * Checks the length: IDEM_OK, or IDEM_ETOOBIG, or with IDEM_ALLOW_NOT_KEPT IDEM_OK and kept = false.
  */
-int idem__value_check(const struct idem__region *region, struct idem__value *value, uint32_t flags);
+static inline int idem__value_check(const struct idem__region *region, struct idem__value *value,
+                                    uint32_t flags)
+{
+    value->held = false;
+    value->kept = true;
+    bool good = value->length <= region->max_value_bytes && (value->bytes || value->length == 0);
+    return IDEM_LIKELY(good) ? IDEM_OK : idem__value_fail(region, value, flags);
+}
 
-/* Inside a section: takes and writes a block for record `of` unless that has been done. IDEM_EFULL. */
-int idem__value_write(struct idem__op *op, struct idem__value *value, const struct idem__block *of);
+/* Inside a section: takes and writes a block for record `of`; `bound_s`: when it
+   may expire, for the hints. IDEM_EFULL. */
+int idem__value_write(struct idem__op *op, struct idem__value *value, const struct idem__block *of,
+                      uint32_t bound_s);
 
 /* The number for the life word. */
 static inline uint32_t idem__value_number(const struct idem__value *value)

@@ -22,17 +22,9 @@
 #define MS_PER_S 1000
 #define NS_PER_MS 1000000
 
-static idem__a32 *word_of(const struct idem__region *region, uint64_t hash)
-{
-    static_assert((IDEM__WAIT_WORDS & (IDEM__WAIT_WORDS - 1)) == 0, "picked by masking");
-    /* Not bit 0, which is set in every order key. */
-    return &region->wait_words[(hash >> 1) & (IDEM__WAIT_WORDS - 1)];
-}
-
-/* [W1] */
 uint32_t idem__wait_prepare(struct idem__region *region, uint64_t hash)
 {
-    idem__a32 *word = word_of(region, hash);
+    idem__a32 *word = idem__wait_word(region, hash);
     if (region->readonly) {
         return idem__load32(word); /* cannot ask to be woken: sleeps its time out */
     }
@@ -45,17 +37,13 @@ void idem__wait_sleep(struct idem__region *region, uint64_t hash, uint32_t seen,
     const struct timespec limit = {.tv_sec = (time_t)(max_ms / MS_PER_S),
                                    .tv_nsec = (long)(max_ms % MS_PER_S) * NS_PER_MS};
     /* Not FUTEX_PRIVATE: the sleepers are in other processes. Every return means "look again". */
-    (void)syscall(SYS_futex, word_of(region, hash), FUTEX_WAIT, seen, &limit, NULL, 0);
+    (void)syscall(SYS_futex, idem__wait_word(region, hash), FUTEX_WAIT, seen, &limit, NULL, 0);
 }
 
 /* [W1] */
-void idem__wait_wake(struct idem__region *region, uint64_t hash)
+IDEM_COLD void idem__wait_wake_all(idem__a32 *word)
 {
-    idem__a32 *word = word_of(region, hash);
-    uint32_t seen = atomic_load_explicit(word, memory_order_seq_cst);
-    if (IDEM_LIKELY((seen & IDEM__WAITERS_BIT) == 0)) {
-        return;
-    }
+    uint32_t seen = idem__load32(word);
     while ((seen & IDEM__WAITERS_BIT) != 0) {
         if (idem__cas32(word, &seen, (seen & ~IDEM__WAITERS_BIT) + COUNT_STEP)) {
             (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
