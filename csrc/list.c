@@ -3,9 +3,6 @@
 #include "bucket.h"
 #include "error.h"
 
-/* Marked nodes unlinked in one walk: removers that died left them, or others were quicker to mark. */
-#define UNLINKED_MAX (1u << 20)
-
 static int corrupt_link(uint64_t link)
 {
     return idem__fail(IDEM_ECORRUPT,
@@ -27,7 +24,6 @@ static inline __attribute__((always_inline)) int walk(const struct idem__region 
                                                       link_shm *start, uint64_t bound,
                                                       struct idem__position *at, bool unlink)
 {
-    uint32_t unlinked = 0;
 restart:;
     link_shm *link = start;
     /* [M1] Acquire, pairs with the CAS of insert: a node's content is visible to who sees its link. */
@@ -67,9 +63,6 @@ restart:;
             uint64_t without = (seen & ~LINK_TARGET_BITS) | idem__link_target(after);
             if (unlinked++ == RUN_MAX) {
                 return corrupt_link(seen); /* a ring of marked nodes */
-            }
-            if (IDEM_UNLIKELY(++unlinked > UNLINKED_MAX)) {
-                return corrupt_order(record->order); /* marked nodes that lead round */
             }
             if (idem__cas64(link, &seen, without)) {
                 seen = without;
