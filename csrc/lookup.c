@@ -57,7 +57,7 @@ static int look_up(struct idem__op *op, const void *key, size_t key_len, uint64_
             if (status != IDEM_ENOTFOUND) {
                 return status;
             }
-            status = IDEM_OK; /* an ended record: a later one of the key may stand behind it */
+            /* An ended record: a later one of the key may stand behind it. */
         }
         status = idem__list_next_in_run(op, cursor, &steps, &cursor);
     }
