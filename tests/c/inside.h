@@ -2,6 +2,7 @@
 #ifndef IDEM_TEST_INSIDE_H
 #define IDEM_TEST_INSIDE_H
 
+#include "bucket.h"
 #include "call.h"
 #include "hash.h"
 #include "reclaim.h"
@@ -59,6 +60,29 @@ static inline struct idem__block inside_value(const struct idem__op *op,
     CHECK(idem__block_at(op->region, idem__life_value(life), FAMILY_VALUE, &block));
     block.generation = idem__block_generation(idem__load64(block.word));
     return block;
+}
+
+/* Puts a key, with the value "value", whose bucket has a head of its own, other than the first; its number. */
+static inline uint32_t inside_put_behind_head(idem_store *store, char key[16])
+{
+    enum { DEPTH_MAX = 64 }; /* each look puts one missing ancestor in */
+    for (int number = 0;; number++) {
+        snprintf(key, 16, "key %d", number);
+        put(store, key, "value");
+        struct idem__op op = inside_begin(store);
+        const uint64_t order = inside_order(&op, key);
+        const uint32_t log2 = idem__load32(&op.region->header->buckets_log2);
+        const uint32_t index = idem__head_of(order >> (64 - log2), log2);
+        for (int looks = 0; looks < DEPTH_MAX; looks++) {
+            CHECK(idem__list_start(&op, order) != NULL);
+        }
+        const link_shm *head = idem__head_at(op.region, index);
+        CHECK(head != NULL && idem__load64(head) & LINK_READY);
+        inside_end(&op);
+        if (index != 0) {
+            return index;
+        }
+    }
 }
 
 /* The id of a process that has registered and died. */

@@ -268,15 +268,14 @@ static void a_run_that_goes_round(void)
 static void a_head_that_links_to_itself(void)
 {
     idem_store *store = begin();
+    char key[16];
+    const uint32_t index = inside_put_behind_head(store, key);
     struct idem__op op = inside_begin(store);
-    const uint64_t order = inside_order(&op, "key");
-    const uint32_t log2 = idem__load32(&op.region->header->buckets_log2);
-    const uint32_t index = idem__head_of(order >> (64 - log2), log2);
     link_shm *head = idem__head_at(op.region, index);
     inside_end(&op);
     idem__store64(head, LINK_READY | LINK_HEAD | (uint64_t)index << LINK_TARGET_SHIFT);
     check_names(store, "I-");
-    calls_end(store, "key");
+    calls_end(store, key);
     CHECK_INT(idem_close(store), IDEM_OK);
 }
 
@@ -296,11 +295,9 @@ static void the_first_head_lost(void)
 static void a_head_that_is_not_in_the_list(void)
 {
     idem_store *store = begin();
+    char key[16];
+    const uint32_t index = inside_put_behind_head(store, key);
     struct idem__op op = inside_begin(store);
-    const uint64_t order = inside_order(&op, "key");
-    const uint32_t log2 = idem__load32(&op.region->header->buckets_log2);
-    const uint32_t index = idem__head_of(order >> (64 - log2), log2);
-    CHECK(index != 0);
     /* Stepped over, in the list, by the link that leads to it. */
     struct idem__position at;
     CHECK_INT(idem__list_find(&op, idem__head_at(op.region, 0), idem__head_order(index), &at), IDEM_OK);

@@ -1,0 +1,156 @@
+/* Slabs change their class and go back to the system; a slow owner of one is waited for, a dead one not. */
+#include "slab.h"
+
+#include "inside.h"
+
+#define STATES (SLAB_PUNCH + 1)
+
+static void count_states(idem_store *store, uint32_t counts[STATES])
+{
+    struct idem__op op = inside_begin(store);
+    memset(counts, 0, STATES * sizeof(counts[0]));
+    for (uint32_t slab = 0; slab < idem__slab_high(op.region); slab++) {
+        counts[idem__slab_state(idem__load64(&op.region->slab_table[slab].state))]++;
+    }
+    inside_end(&op);
+}
+
+static void fill(idem_store *store, int keys, const char *value)
+{
+    for (int i = 0; i < keys; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key %06d", i);
+        put(store, key, value);
+    }
+}
+static void empty(idem_store *store, int keys)
+{
+    for (int i = 0; i < keys; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key %06d", i);
+        CHECK_INT(idem_forget(store, key, strlen(key), 0), IDEM_OK);
+    }
+}
+
+static void empty_slabs_go_back(void)
+{
+    enum { KEYS = 3000 };
+    idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    uint32_t counts[STATES];
+    const uint64_t before = store_stats(store).allocated_bytes;
+    fill(store, KEYS, "value");
+    count_states(store, counts);
+    CHECK(counts[SLAB_ACTIVE] > 20);
+    empty(store, KEYS);
+    (void)used_after_sweep(store);
+    count_states(store, counts);
+    CHECK_INT(counts[SLAB_ACTIVE] + counts[SLAB_DRAINING] + counts[SLAB_INIT] + counts[SLAB_PUNCH], 0);
+    const struct idem_stats after = store_stats(store);
+    CHECK(after.allocated_bytes <= before + counts[SLAB_INDEX] * after.slab_bytes);
+    fill(store, KEYS, "value");
+    store_end(store);
+}
+
+/* A later block of the same place has a higher generation, whatever the slab was meanwhile. */
+static void generations_rise_across_lives_of_a_slab(void)
+{
+    enum { LIVES = 5 };
+    idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    struct idem_claim claims[LIVES];
+    for (int life = 0; life < LIVES; life++) {
+        char key[200];
+        memset(key, 'k', sizeof(key));
+        key[life % 2 ? 150 : 8] = '\0'; /* another class each time */
+        CHECK_INT(claim_key(store, key, &claims[life]), IDEM_CLAIMED);
+        struct idem_claim copy = claims[life];
+        CHECK_INT(idem_release(&copy), IDEM_OK);
+        (void)used_after_sweep(store);
+        for (int earlier = 0; earlier < life; earlier++) {
+            CHECK(claims[earlier].block != claims[life].block ||
+                  claims[earlier].generation < claims[life].generation);
+        }
+    }
+    store_end(store);
+}
+
+static uint32_t an_active_slab(idem_store *store)
+{
+    struct idem__op op = inside_begin(store);
+    uint32_t slab = 0;
+    while (idem__slab_state(idem__load64(&op.region->slab_table[slab].state)) != SLAB_ACTIVE) {
+        slab++;
+        CHECK(slab < idem__slab_high(op.region));
+    }
+    inside_end(&op);
+    return slab;
+}
+
+/* INIT and PUNCH of a dead process are taken over, those of a living one never. */
+static void only_the_dead_lose_a_slab(void)
+{
+    for (int state = SLAB_INIT; state <= SLAB_PUNCH; state += SLAB_PUNCH - SLAB_INIT) {
+        for (int dead = 0; dead < 2; dead++) {
+            unlink(test_path);
+            idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+            CHECK_INT(outcome_of(store, "key"), IDEM_CLAIMED);
+            CHECK_INT(idem_forget(store, "key", 3, IDEM_FORCE), IDEM_OK);
+            const uint32_t slab = an_active_slab(store);
+            const uint32_t owner = dead ? inside_dead_owner(store) : 1;
+            struct idem__op op = inside_begin(store);
+            struct slab_shm *entry = &op.region->slab_table[slab];
+            if (!dead) {
+                CHECK_INT(op.thread->owner, owner);
+            }
+            inside_end(&op);
+            const uint64_t word = idem__slab_word((uint32_t)state, 0, 0, owner);
+            idem__store64(&entry->state, word);
+            struct idem_claim claim = no_claim();
+            int status = IDEM_OK;
+            for (int i = 0; status == IDEM_OK; i++) {
+                char key[16];
+                snprintf(key, sizeof(key), "key %06d", i);
+                const struct idem_request request = request_of(key);
+                status = idem_claim(store, &request, &claim);
+            }
+            CHECK_INT(status, IDEM_EFULL);
+            CHECK_INT(idem__load64(&entry->state) == word, !dead);
+            idem__store64(&entry->state, idem__load64(&entry->state) == word ? 0 : idem__load64(&entry->state));
+            store_end(store);
+        }
+    }
+}
+
+/* Killed between naming an index chunk and saying so: the slab stays the index's. */
+static void a_named_chunk_of_the_dead_stays_an_index(void)
+{
+    idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    const uint32_t dead = inside_dead_owner(store);
+    struct idem__op op = inside_begin(store);
+    struct slab_shm *entry = &op.region->slab_table[0];
+    CHECK_INT(idem__slab_state(idem__load64(&entry->state)), SLAB_INDEX);
+    inside_end(&op);
+    idem__store64(&entry->state, idem__slab_word(SLAB_INIT, 0, 0, dead));
+    fill(store, 100, "value");
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key %06d", i);
+        CHECK(has_value(store, key, "value"));
+    }
+    CHECK_SOON(idem__owner_dead(op.region, dead));
+    for (int i = 100; idem__slab_state(idem__load64(&entry->state)) == SLAB_INIT; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key %06d", i);
+        put(store, key, "value");
+        CHECK(i < 100000);
+    }
+    CHECK_INT(idem__slab_state(idem__load64(&entry->state)), SLAB_INDEX);
+    store_end(store);
+}
+
+int main(void)
+{
+    return test_run((struct test[]){TEST(empty_slabs_go_back),
+                                    TEST(generations_rise_across_lives_of_a_slab),
+                                    TEST(only_the_dead_lose_a_slab),
+                                    TEST(a_named_chunk_of_the_dead_stays_an_index), {0}});
+}
