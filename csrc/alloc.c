@@ -20,6 +20,8 @@
 /* A slab is joined, or kept after cleaning, when this part of its blocks is free. */
 #define JOIN_PART 4u
 #define KEEP_PART 8u
+/* A slab is worth cleaning when this part of its live blocks has expired. */
+#define USEFUL_PART 8u
 
 /* Before a refusal larger blocks are taken too: of so many classes, up to about twice the size. */
 #define LARGER_CLASSES 8u
@@ -51,24 +53,37 @@ static void begin_lap(const struct idem__op *op, struct idem__lap *lap, uint32_t
                       uint32_t klass, uint32_t index)
 {
     index %= op->region->classes[klass].count; /* it may come from a hint */
-    *lap = (struct idem__lap){.slab = slab + 1,
-                              .index = index,
-                              .left = op->region->classes[klass].count,
-                              .min_s = UINT32_MAX};
+    *lap = (struct idem__lap){
+        .slab = slab + 1, .index = index, .left = op->region->classes[klass].count};
 }
 
-static void note_live(struct idem__lap *lap, uint32_t bound_s)
+static void note_live(const struct idem__op *op, struct idem__lap *lap, uint32_t bound_s)
 {
+    lap->live++;
     if (bound_s != BLOCK_BOUND_NEVER) {
-        lap->min_s = bound_s < lap->min_s ? bound_s : lap->min_s;
-        lap->max_s = bound_s > lap->max_s ? bound_s : lap->max_s;
+        uint64_t now_s = op->now_ms / 1000;
+        uint32_t left_s = bound_s > now_s ? bound_s - (uint32_t)now_s : 0;
+        uint32_t span = (31 - (uint32_t)__builtin_clz(left_s | 1)) / 3; /* powers of 8 */
+        struct idem__due *due = &lap->due[span < IDEM__DUE_SPANS ? span : IDEM__DUE_SPANS - 1];
+        due->count++;
+        due->latest_s = bound_s > due->latest_s ? bound_s : due->latest_s;
     }
 }
 
-/* When about half of what the lap saw alive will have expired. */
-static uint32_t useful_s(const struct idem__lap *lap)
+/* When enough of what the lap saw alive will have expired to make a visit worth it. Short and long ttls
+   share slabs: the long ones must not hide the short ones. */
+static uint32_t useful_s(const struct idem__op *op, const struct idem__lap *lap)
 {
-    return lap->min_s > lap->max_s ? UINT32_MAX : lap->min_s + (lap->max_s - lap->min_s) / 2;
+    uint32_t count = 0;
+    for (uint32_t span = 0; span < IDEM__DUE_SPANS; span++) {
+        count += lap->due[span].count;
+        if (count > 0 && count >= lap->live / USEFUL_PART) {
+            return lap->due[span].latest_s;
+        }
+    }
+    /* Never, as far as seen; a lap sees only samples of what it took itself. */
+    return lap->taken > 0 && lap->live == 0 ? (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S
+                                            : UINT32_MAX;
 }
 
 static bool reusable(const struct idem__op *op, uint64_t word)
@@ -100,7 +115,7 @@ static bool look(struct idem__op *op, struct idem__lap *lap, enum idem__family f
         }
     }
     if (idem__block_state(word) == BLOCK_LIVE) {
-        note_live(lap, idem__block_arg(word));
+        note_live(op, lap, idem__block_arg(word));
     }
     lap->free += idem__block_state(word) == BLOCK_FREE || idem__block_state(word) == BLOCK_RETIRED;
     return visited;
@@ -148,8 +163,9 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
         if (take_here(op, lap, of, word, block)) {
             return SCAN_TAKEN;
         }
-        if (look(op, lap, family, word) && effort->visits-- == 1) {
-            return SCAN_SPENT;
+        /* What has ended is left to cleaning once the call has finished its share. */
+        if (effort->visits > 0) {
+            effort->visits -= look(op, lap, family, word);
         }
         advance_lap(lap, of->count);
         if (effort->words-- == 1) {
@@ -182,7 +198,11 @@ static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint
     if ((int32_t)idem__peek32(&entry->free) > (int32_t)count) {
         idem__poke32(&entry->free, count);
     }
-    idem__poke32(&entry->useful_s, useful_s(lap));
+    /* Not later than what others have lowered it to (a completion with a short ttl). */
+    uint32_t at_s = useful_s(op, lap);
+    if (at_s < idem__peek32(&entry->useful_s)) {
+        idem__poke32(&entry->useful_s, at_s);
+    }
     lap->slab = 0;
 }
 
@@ -225,14 +245,14 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
     }
     struct slab_shm *entry = entry_of(op, lap);
     idem__poke32(&entry->free, lap->free);
-    idem__poke32(&entry->useful_s, useful_s(lap));
+    idem__poke32(&entry->useful_s, useful_s(op, lap));
     bool plenty = (int32_t)idem__peek32(&entry_of(op, &cursor->now)->free) > (int32_t)(count / 2);
     if (lap->free == count && plenty) {
         (void)idem__slab_drain(op, lap->slab - 1);
-        lap->slab = 0;
-    } else if (lap->free < count / KEEP_PART) {
-        lap->slab = 0;
+    } else if (lap->free >= count / KEEP_PART && cursor->ready == 0) {
+        cursor->ready = lap->slab;
     }
+    lap->slab = 0; /* go on with another */
 }
 
 static bool choose_new(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
@@ -251,10 +271,10 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
                        uint32_t klass)
 {
     uint32_t count = op->region->classes[klass].count;
-    if (cursor->next.slab && cursor->next.left == 0 &&
-        is_slab_of(op, cursor->next.slab - 1, family, klass)) {
-        begin_lap(op, &cursor->now, cursor->next.slab - 1, klass, 0);
-        cursor->next.slab = 0;
+    uint32_t ready = cursor->ready;
+    cursor->ready = 0;
+    if (ready && is_slab_of(op, ready - 1, family, klass)) {
+        begin_lap(op, &cursor->now, ready - 1, klass, 0);
         return true;
     }
     uint32_t part = op->thread->slot_index % SHARE_PARTS * (count / SHARE_PARTS);
@@ -274,13 +294,19 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
             some = slab;
         }
     }
+    /* Cleaned in part: what is done is better than more memory. */
+    if (cursor->next.slab && cursor->next.free >= count / KEEP_PART &&
+        is_slab_of(op, cursor->next.slab - 1, family, klass)) {
+        begin_lap(op, &cursor->now, cursor->next.slab - 1, klass, 0);
+        cursor->next.slab = 0;
+        return true;
+    }
     if (choose_new(op, cursor, family, klass)) {
         return true;
     }
     if (some != UINT32_MAX) {
         uint32_t position = idem__peek32(&op->region->slab_table[some].position);
         begin_lap(op, &cursor->now, some, klass, position + part);
-        cursor->next.slab = 0;
         return true;
     }
     return false;
@@ -346,7 +372,7 @@ static inline __attribute__((always_inline)) bool alloc_in_class(struct idem__op
     if (IDEM_UNLIKELY(!taken) && !alloc_slow(op, family, klass, block)) {
         return false;
     }
-    note_live(lap, bound_s);
+    note_live(op, lap, bound_s);
     if (IDEM_UNLIKELY(++lap->taken % UPKEEP_EVERY == 0)) {
         upkeep(op, cursor, family, klass);
     }

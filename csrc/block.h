@@ -77,4 +77,14 @@ static inline void idem__block_set_bound(const struct idem__block *block, uint64
                       idem__block_word(BLOCK_LIVE, idem__block_generation(expected), bound_s));
 }
 
+/* LIVE -> LIVE with an earlier bound: the slab is worth a look by then. */
+static inline void idem__block_lower_bound(const struct idem__block *block, uint64_t expected,
+                                           uint32_t bound_s)
+{
+    idem__block_set_bound(block, expected, bound_s);
+    if (bound_s < idem__peek32(&block->slab->useful_s)) {
+        idem__poke32(&block->slab->useful_s, bound_s);
+    }
+}
+
 #endif

@@ -257,8 +257,8 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
             break;
         }
         if (!fresh) {
-            bound_s = (uint32_t)idem__min_u64(op->now_ms / 1000 + idem__ttl_s(request->ttl_ms),
-                                              BLOCK_BOUND_NEVER - 1);
+            /* When it expires if it is completed with the same ttl. */
+            bound_s = idem__bound_of(idem__expires_s(op->now_ms, idem__ttl_s(request->ttl_ms)));
             result = idem__block_alloc(
                 op, FAMILY_RECORD,
                 idem__record_bytes(request->key_len, request->fingerprint, request->intent_len),

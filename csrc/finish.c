@@ -100,7 +100,7 @@ static inline int complete(struct idem__op *op, struct idem_claim *claim, struct
         return status;
     }
     uint32_t expires_s = done_expires_s(op, held.record, ttl_ms);
-    uint32_t bound_s = expires_s == LIFE_EXPIRES_NEVER ? BLOCK_BOUND_NEVER : expires_s;
+    uint32_t bound_s = idem__bound_of(expires_s);
     if (value->kept && value->length) {
         status = idem__value_write(op, value, &held.block, bound_s);
         if (IDEM_UNLIKELY(status)) {
@@ -119,7 +119,7 @@ static inline int complete(struct idem__op *op, struct idem_claim *claim, struct
     idem__value_publish(value, bound_s);
     if (IDEM_UNLIKELY(idem__block_state(held.word) == BLOCK_LIVE &&
                       bound_s < idem__block_arg(held.word))) {
-        idem__block_set_bound(&held.block, held.word, bound_s);
+        idem__block_lower_bound(&held.block, held.word, bound_s);
     }
     idem__wait_wake(op->region, held.record->order);
     claim->record.kept = value->kept;

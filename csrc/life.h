@@ -66,7 +66,7 @@ static inline uint32_t idem__life_bound_s(const struct record_shm *record, uint6
     default:
         return 0;
     }
-    return at_s == LIFE_EXPIRES_NEVER ? BLOCK_BOUND_NEVER : at_s;
+    return idem__bound_of(at_s);
 }
 
 #endif

@@ -70,9 +70,14 @@ static int look_up_now(struct idem__op *op, const void *key, size_t key_len, uin
     struct idem__report report = {.out = record};
     uint32_t damaged = 0;
     for (;;) {
+        uint64_t epoch = idem__load64(&op->region->header->epoch);
         idem__op_enter(op);
         int status = look_up(op, key, key_len, order, true, &report);
         idem__op_leave(op);
+        if (IDEM_UNLIKELY(op->region->readonly && status != REPORT_BUFFER &&
+                          idem__load64(&op->region->header->epoch) - epoch >= IDEM__GRACE - 1)) {
+            status = IDEM_ECORRUPT; /* what was looked at may have been reused under it */
+        }
         if (IDEM_LIKELY(status == IDEM_OK || status == IDEM_ENOTFOUND)) {
             return status;
         }

@@ -54,7 +54,7 @@ static void lower_bound(const struct idem__op *op, const struct target *target, 
 {
     uint32_t bound_s = idem__life_bound_s(target->record, life, op->now_ms);
     if (idem__block_state(target->word) == BLOCK_LIVE && bound_s < idem__block_arg(target->word)) {
-        idem__block_set_bound(&target->block, target->word, bound_s);
+        idem__block_lower_bound(&target->block, target->word, bound_s);
     }
 }
 
@@ -82,7 +82,7 @@ int idem_forget(idem_store *store, const void *key, size_t key_len, uint32_t fla
             dead = idem__life_dead(target.life) | LIFE_WIPE;
             if (!status && idem__block_state(target.word) == BLOCK_LIVE) {
                 /* If this process dies before the bytes are zeroed, the hand comes by soon. */
-                idem__block_set_bound(&target.block, target.word, 0);
+                idem__block_lower_bound(&target.block, target.word, 0);
             }
         } while (!status && !idem__cas64(&target.record->life, &target.life, dead));
         if (!status) {
@@ -145,8 +145,8 @@ static int resolve(struct idem__op *op, const void *key, size_t key_len, uint64_
         }
         if (!status && !forget && value->length) {
             uint32_t keep_s = ttl_ms ? idem__ttl_s(ttl_ms) : target.record->ttl_s;
-            status =
-                idem__value_write(op, value, &target.block, idem__expires_s(op->now_ms, keep_s));
+            status = idem__value_write(op, value, &target.block,
+                                       idem__bound_of(idem__expires_s(op->now_ms, keep_s)));
         }
         if (status) {
             return status;

@@ -5,6 +5,8 @@
 #include "owner.h"
 #include "region.h"
 
+#define IDEM__DUE_SPANS 8u
+
 /* A lap over a slab's words: what it saw, for the slab's hints. */
 struct idem__lap {
     uint32_t slab;  /* + 1; 0 = none */
@@ -12,8 +14,12 @@ struct idem__lap {
     uint32_t left;  /* words still to be looked at */
     uint32_t taken; /* blocks taken */
     uint32_t free;  /* other reusable blocks seen, or retired ones that soon will be */
-    uint32_t min_s; /* earliest and latest expiry seen, the never-expiring left out */
-    uint32_t max_s;
+    uint32_t live;  /* live ones seen */
+    /* Of them, those that expire in less than 8 s, 64 s, 512 s ...: how many, and when the last does. */
+    struct idem__due {
+        uint32_t count;
+        uint32_t latest_s;
+    } due[IDEM__DUE_SPANS];
 };
 
 /*
@@ -23,6 +29,7 @@ struct idem__lap {
 struct idem__cursor {
     struct idem__lap now;
     struct idem__lap next;
+    uint32_t ready; /* slab + 1 that has been cleaned; 0 = none */
 };
 
 struct idem__thread {

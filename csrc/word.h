@@ -109,6 +109,12 @@ static inline uint32_t idem__expires_s(uint64_t now_ms, uint64_t ttl_s)
     return ttl_s == TTL_S_FOREVER || at >= LIFE_EXPIRES_NEVER ? LIFE_EXPIRES_NEVER : (uint32_t)at;
 }
 
+/* As the lower bound in a block word. */
+static inline uint32_t idem__bound_of(uint32_t expires_s)
+{
+    return expires_s == LIFE_EXPIRES_NEVER ? UINT32_MAX : expires_s;
+}
+
 enum idem__block_state { BLOCK_FREE = 0, BLOCK_TAKEN = 1, BLOCK_LIVE = 2, BLOCK_RETIRED = 3 };
 
 #define BLOCK_GENERATION_MAX ((1u << 29) - 1)
