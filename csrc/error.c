@@ -26,6 +26,14 @@ IDEM_COLD int idem__fail(int status, const char *format, ...)
     return status;
 }
 
+int idem__fail_text(int status, const char *text)
+{
+    const size_t length = strnlen(text, sizeof(message) - 1);
+    memcpy(message, text, length);
+    message[length] = '\0';
+    return status;
+}
+
 IDEM_COLD int idem__fail_errno(const char *format, ...)
 {
     const int kept_errno = errno;

@@ -78,8 +78,11 @@ static int look_up_now(struct idem__op *op, const void *key, size_t key_len, uin
                           idem__load64(&op->region->header->epoch) - epoch >= IDEM__GRACE - 1)) {
             status = IDEM_ECORRUPT; /* what was looked at may have been reused under it */
         }
-        if (IDEM_LIKELY(status == IDEM_OK || status == IDEM_ENOTFOUND)) {
-            return status;
+        if (IDEM_LIKELY(status == IDEM_OK)) {
+            return IDEM_OK;
+        }
+        if (IDEM_LIKELY(status == IDEM_ENOTFOUND)) {
+            return idem__fail_text(status, "key: is not in the store (any more)");
         }
         if (status == REPORT_BUFFER) {
             status = idem__report_grow(&report);
