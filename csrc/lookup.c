@@ -82,6 +82,7 @@ static int look_up_now(struct idem__op *op, const void *key, size_t key_len, uin
             return IDEM_OK;
         }
         if (IDEM_LIKELY(status == IDEM_ENOTFOUND)) {
+            idem__report_clear(record);
             return idem__fail_text(status, "key: is not in the store (any more)");
         }
         if (status == REPORT_BUFFER) {
@@ -171,7 +172,9 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
                 results[i] = look_up_now(&op, keys[begin + i], key_lens[begin + i], orders[i],
                                          &records[begin + i]);
             }
-            if (results[i] && results[i] != IDEM_ENOTFOUND && !status) {
+            if (results[i] == IDEM_ENOTFOUND) {
+                idem__report_clear(&records[begin + i]);
+            } else if (results[i] && !status) {
                 status = results[i];
             }
         }
