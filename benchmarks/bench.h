@@ -23,7 +23,6 @@ typedef void bench_op(const bench_key *keys, size_t n);
 
 /* util.c */
 _Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
-uint64_t bench_now_ns(void);
 /* Processor time of this thread: what others do on the machine meanwhile is not in it. */
 uint64_t bench_cpu_ns(void);
 /* Minor page faults of this process so far: no round that is warm adds to it. */

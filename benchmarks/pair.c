@@ -18,7 +18,7 @@ enum {
 };
 
 struct span {
-    uint64_t start_ns, end_ns, faults;
+    uint64_t cpu_ns, faults;
 };
 
 struct order {            /* what the parent asks of the second process; written while it sleeps */
@@ -56,9 +56,9 @@ static struct span work(const struct order *order, int processes)
     while (atomic_load(&shared->at_start) < processes)
         ;
     span.faults = bench_minor_faults();
-    span.start_ns = bench_now_ns();
+    span.cpu_ns = bench_cpu_ns();
     order->run(keys + warm_up, order->n - warm_up);
-    span.end_ns = bench_now_ns();
+    span.cpu_ns = bench_cpu_ns() - span.cpu_ns;
     span.faults = bench_minor_faults() - span.faults;
     if (order->undo)
         order->undo(keys, order->n);
@@ -127,7 +127,7 @@ static double one_process(const struct order *order, uint64_t *faults)
     atomic_store(&shared->at_start, 0);
     struct span mine = work(order, 1);
     *faults += mine.faults;
-    return (double)(mine.end_ns - mine.start_ns);
+    return (double)mine.cpu_ns;
 }
 
 static double two_processes(const struct order *order, uint64_t *faults)
@@ -140,9 +140,7 @@ static double two_processes(const struct order *order, uint64_t *faults)
     await_helper();
     struct span theirs = shared->span;
     *faults += mine.faults + theirs.faults;
-    uint64_t start_ns = mine.start_ns < theirs.start_ns ? mine.start_ns : theirs.start_ns;
-    uint64_t end_ns = mine.end_ns > theirs.end_ns ? mine.end_ns : theirs.end_ns;
-    return (double)(end_ns - start_ns);
+    return (double)(mine.cpu_ns > theirs.cpu_ns ? mine.cpu_ns : theirs.cpu_ns);
 }
 
 void pair_measure(struct pairs *pairs, bench_op *run, bench_op *undo, uint64_t first_id, size_t n,

@@ -30,16 +30,12 @@ void bench_die(const char *format, ...)
     exit(EXIT_FAILURE);
 }
 
-static uint64_t read_ns(clockid_t clock)
+uint64_t bench_cpu_ns(void)
 {
     struct timespec now;
-    clock_gettime(clock, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
-
-uint64_t bench_now_ns(void) { return read_ns(CLOCK_MONOTONIC); }
-
-uint64_t bench_cpu_ns(void) { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 uint64_t bench_minor_faults(void)
 {
