@@ -36,7 +36,7 @@ OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/plain/%.o)
 LIBRARIES := $(BUILD)/$(SONAME) $(BUILD)/libidemkey.a $(BUILD)/idemkey.pc
 
 PYTHON := $(VENV)/bin/python
-PYTHON_PATHS := $(wildcard setup.py bindings benchmarks docs tests .ci/setup .ci/check_layers)
+PYTHON_PATHS := $(wildcard setup.py bindings benchmarks docs tests .ci/setup .ci/check_layers .ci/check_docs)
 C_FILES = $(sort $(wildcard csrc/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
 
 include tests/c/c.mk
@@ -81,7 +81,7 @@ install: all  ## install library, headers and pkg-config file (PREFIX=/usr/local
 	$(MAKE_PC) > $(DESTDIR)$(LIBDIR)/pkgconfig/idemkey.pc
 
 # The Python package is compiled with the core inside, from the pinned tools in the environment.
-PACKAGE_SOURCES := $(SOURCES) $(HEADERS) $(wildcard setup.py pyproject.toml MANIFEST.in) \
+PACKAGE_SOURCES := $(SOURCES) $(HEADERS) $(wildcard bindings/python/*.h setup.py pyproject.toml MANIFEST.in) \
     $(shell find bindings/python -type f -name '*.py*' ! -name '*.pyc' 2>/dev/null)
 $(VENV)/.package: $(PACKAGE_SOURCES)
 	$(call say,PIP,the Python package)
@@ -117,6 +117,7 @@ lint:  ## clang-format, clang-tidy, include layers, ruff, mypy --strict
 run-lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	.ci/check_layers
+	.ci/check_docs
 	$(VENV)/bin/ruff check $(PYTHON_PATHS)
 	$(VENV)/bin/ruff format --check $(PYTHON_PATHS)
 	$(PYTHON) -m mypy

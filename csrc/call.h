@@ -47,8 +47,19 @@ static inline void idem__op_enter(struct idem__op *op)
 {
     if (IDEM_LIKELY(op->thread != NULL)) {
         idem__enter(op->thread);
+    } else {
+        op->epoch = idem__load64(&op->region->header->epoch);
     }
     op->now_ms = idem__clock_now_ms(op->region);
+}
+/*
+ * May what a read-only look found have been reused under it? What it reached was retired with an epoch of
+ * at least op->epoch - 1 and is reused IDEM__GRACE later. Acquire: the copies come before this load.
+ */
+static inline bool idem__op_overtaken(const struct idem__op *op)
+{
+    return IDEM_UNLIKELY(!op->thread &&
+                         idem__load64(&op->region->header->epoch) - op->epoch >= IDEM__GRACE - 1);
 }
 static inline void idem__op_leave(struct idem__op *op)
 {

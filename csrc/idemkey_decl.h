@@ -110,7 +110,7 @@ struct idem_record {
     uint32_t size;
     int32_t state;           /* enum idem_state */
     uint64_t id;             /* the key record's public id, unique in the store */
-    int32_t attempt;         /* 1 for the first claim, +1 at every takeover */
+    int32_t attempt;         /* 1 for the first claim, +1 at every takeover; 0 once done */
     int32_t held;            /* 1: orphaned, and waits for idem_resolve */
     int32_t kept;            /* done: 0 = the value was not kept */
     int32_t has_fingerprint; /* 1: `fingerprint` is set */

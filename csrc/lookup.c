@@ -35,10 +35,6 @@ static int report_record(struct idem__op *op, struct record_shm *record, bool co
             report->out->lease_left_ms = -1;
         }
     }
-    /* Without a slot nothing keeps the block from being reused meanwhile: then what was copied is void. */
-    if (op->region->readonly && !idem__block_is(idem__load64(block.word), block.generation)) {
-        return IDEM_ENOTFOUND;
-    }
     return status;
 }
 
@@ -70,12 +66,10 @@ static int look_up_now(struct idem__op *op, const void *key, size_t key_len, uin
     struct idem__report report = {.out = record};
     uint32_t damaged = 0;
     for (;;) {
-        uint64_t epoch = idem__load64(&op->region->header->epoch);
         idem__op_enter(op);
         int status = look_up(op, key, key_len, order, true, &report);
         idem__op_leave(op);
-        if (IDEM_UNLIKELY(op->region->readonly && status != REPORT_BUFFER &&
-                          idem__load64(&op->region->header->epoch) - epoch >= IDEM__GRACE - 1)) {
+        if (idem__op_overtaken(op) && status != REPORT_BUFFER) {
             status = IDEM_ECORRUPT; /* what was looked at may have been reused under it */
         }
         if (IDEM_LIKELY(status == IDEM_OK)) {

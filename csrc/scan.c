@@ -39,9 +39,6 @@ static int read_block(struct idem__op *op, struct idem__block *block, struct ide
             status = REPORT_AGAIN; /* a key being zeroed, perhaps */
         }
     }
-    if (!op->thread && !idem__block_is(idem__load64(block->word), block->generation)) {
-        return IDEM_ENOTFOUND;
-    }
     return status;
 }
 
@@ -61,6 +58,10 @@ static int scan_part(struct idem__op *op, uint64_t *cursor, struct idem__report 
             continue;
         }
         status = read_block(op, &block, report);
+        if (idem__op_overtaken(op)) {
+            status = IDEM_ENOTFOUND; /* look again, in a new section */
+            break;
+        }
         if (status != REPORT_BUFFER) {
             ++*cursor;
         }

@@ -58,6 +58,7 @@ struct idem__op {
     struct idem__region *region;
     struct idem__thread *thread;
     uint64_t now_ms; /* read inside the section */
+    uint64_t epoch;  /* of a read-only look, which has no slot: G when it began */
     uint32_t round;  /* alloc.h: how far making room has gone */
 };
 
