@@ -48,7 +48,7 @@ static void the_living_are_passed(void)
     fill(store, 0, KEYS, IDEM_FOREVER, IDEM_TTL_SAME);
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < 200; i++) {
-            char key[32];
+            char key[48];
             struct idem_claim claim;
             snprintf(key, sizeof(key), "passing %03d %06d..", round, i);
             CHECK_INT(claim_key(store, key, &claim), IDEM_CLAIMED);

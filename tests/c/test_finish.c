@@ -126,7 +126,7 @@ static void a_token_never_fits_a_later_record(void)
     idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
     struct idem_claim tokens[TOKENS];
     for (int i = 0; i < TOKENS; i++) {
-        char key[16];
+        char key[32];
         snprintf(key, sizeof(key), "token %d", i);
         CHECK_INT(claim_key(store, key, &tokens[i]), IDEM_CLAIMED);
     }
