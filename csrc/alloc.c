@@ -279,6 +279,7 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
     }
     uint32_t part = op->thread->slot_index % SHARE_PARTS * (count / SHARE_PARTS);
     uint32_t high = idem__slab_high(op->region), some = UINT32_MAX;
+    int32_t most = 0;
     for (uint32_t i = 0; i < SLAB_SEARCH_MAX && i < high; i++) {
         uint32_t slab = op->thread->table_position = (op->thread->table_position + 1) % high;
         if (!is_slab_of(op, slab, family, klass)) {
@@ -290,8 +291,10 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
             begin_lap(op, &cursor->now, slab, klass, idem__peek32(&entry->position) + part);
             return true;
         }
-        if (free > 0 || idem__past(op->now_ms, idem__peek32(&entry->useful_s))) {
+        /* A block that is free goes before one that may have expired: it is all there may be. */
+        if (free > most || (most == 0 && idem__past(op->now_ms, idem__peek32(&entry->useful_s)))) {
             some = slab;
+            most = free > 0 ? free : 0;
         }
     }
     /* Cleaned in part: what is done is better than more memory. */

@@ -9,7 +9,7 @@ static void each_state_is_told(void)
     struct idem_record record;
     struct idem_claim claim;
     idem_record_init(&record, sizeof(record));
-    CHECK_INT(idem_lookup(store, "key", 3, &record), IDEM_ENOTFOUND);
+    CHECK_FAILS(idem_lookup(store, "key", 3, &record), IDEM_ENOTFOUND, "not in the store");
     struct idem_request request = request_of("key");
     request.fingerprint = fingerprint;
     request.intent = "intent";
@@ -76,6 +76,9 @@ static void records_are_told_afresh(void)
     CHECK_INT(record.lease_left_ms, -1);
     CHECK_INT(record.intent_len, 0);
     inside_end(&op);
+    CHECK_INT(idem_lookup(store, "nothing", 7, &record), IDEM_ENOTFOUND);
+    CHECK_INT(record.state, 0);
+    CHECK_INT(record.id, 0);
     store_end(store);
 }
 
