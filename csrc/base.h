@@ -10,6 +10,8 @@
 #define IDEM_LIKELY(x) __builtin_expect(!!(x), 1)
 #define IDEM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define IDEM_COLD __attribute__((cold, noinline))
+/* On the path of every call: a call of its own would cost more than it does. */
+#define IDEM_HOT static inline __attribute__((always_inline))
 #define IDEM_CACHE_LINE_BYTES 64
 
 static inline uint64_t idem__align_up(uint64_t value, uint64_t to)

@@ -20,7 +20,7 @@ static inline bool idem__block_of(const struct idem__region *region, const void 
 {
     uint64_t offset = (uint64_t)((const char *)content - region->slab_area);
     uint32_t slab = (uint32_t)(offset >> region->slab_shift), index = 0;
-    if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
+    if (IDEM_UNLIKELY(!idem__slab_known(region, slab))) {
         return false;
     }
     uint64_t state = idem__load64(&region->slab_table[slab].state);

@@ -27,7 +27,7 @@
 static inline uint32_t idem__head_index(uint64_t target) { return (uint32_t)(target >> 8); }
 
 /* The head of bucket p (of 2^log2). */
-static inline uint32_t idem__head_of(uint64_t p, uint32_t log2)
+IDEM_HOT uint32_t idem__head_of(uint64_t p, uint32_t log2)
 {
     if (p == 0) {
         return 0;
@@ -48,14 +48,14 @@ static inline uint64_t idem__head_order(uint32_t index)
 }
 
 /* Its word; NULL while its chunk is absent, or if the number is damaged. */
-static inline link_shm *idem__head_at(const struct idem__region *region, uint32_t index)
+IDEM_HOT link_shm *idem__head_at(const struct idem__region *region, uint32_t index)
 {
     uint32_t chunk = index >> region->chunk_shift;
     if (IDEM_UNLIKELY(chunk >= IDEM__CHUNKS_MAX)) {
         return NULL;
     }
     uint32_t slab = idem__load32(&region->chunks[chunk]) - 1; /* [S2]; absent: UINT32_MAX */
-    if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
+    if (IDEM_UNLIKELY(!idem__slab_known(region, slab))) {
         return NULL;
     }
     /* INIT: published, its owner about to say INDEX ([S2]). Anything else is damage, maybe a hole. */

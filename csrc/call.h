@@ -15,7 +15,7 @@ int idem__call_readonly(void);
  * must follow. Statuses: IDEM_EINVAL (closed), IDEM_ESLOTS, IDEM_ESYS; for `writes` also of a read-only
  * store.
  */
-static inline int idem__call_begin(idem_store *store, bool writes, struct idem__op *op)
+IDEM_HOT int idem__call_begin(idem_store *store, bool writes, struct idem__op *op)
 {
     op->region = idem__handle_get(store);
     op->thread = NULL;
@@ -34,7 +34,7 @@ static inline int idem__call_begin(idem_store *store, bool writes, struct idem__
     return writes ? idem__call_readonly() : IDEM_OK;
 }
 
-static inline void idem__call_end(struct idem__op *op)
+IDEM_HOT void idem__call_end(struct idem__op *op)
 {
     if (IDEM_LIKELY(op->thread != NULL)) {
         idem__epoch_tick(op->thread);
@@ -43,7 +43,7 @@ static inline void idem__call_end(struct idem__op *op)
 }
 
 /* Enters a section and reads the clock in it. */
-static inline void idem__op_enter(struct idem__op *op)
+IDEM_HOT void idem__op_enter(struct idem__op *op)
 {
     if (IDEM_LIKELY(op->thread != NULL)) {
         idem__enter(op->thread);

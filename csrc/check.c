@@ -67,8 +67,8 @@ static void check_value(struct idem__op *op, struct record_shm *record,
     if (good) {
         const struct value_shm *value = (const struct value_shm *)(const void *)block.content;
         uint32_t state = idem__block_state(idem__load64(block.word));
-        good = (state == BLOCK_LIVE || state == BLOCK_TAKEN) && value->record_block == of->number &&
-               value->record_generation == of->generation &&
+        good = (state == BLOCK_LIVE || state == BLOCK_TAKEN) &&
+               idem__value_belongs(op->region, value, record, of->generation) &&
                idem__value_length(value) <= block.klass->block_bytes - sizeof *value;
     }
     if (!good && idem__load64(&record->life) == life) {

@@ -35,7 +35,7 @@ void idem__clock_raise(struct idem__region *region, uint64_t now_ms);
  * CLOCK_MONOTONIC_COARSE and a delta that is taken afresh every IDEM__CLOCK_REFRESH_MS. Call it after
  * entering a section (epoch.h).
  */
-static inline uint64_t idem__clock_now_ms(struct idem__region *region)
+IDEM_HOT uint64_t idem__clock_now_ms(struct idem__region *region)
 {
     const uint64_t coarse_ms = idem__coarse_ms();
     /* Relaxed: any delta of late gives the time to within the refresh interval. */

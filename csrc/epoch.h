@@ -33,7 +33,7 @@
  * [E1] Enter. The exchange is a full fence on x86-64: no load of the section is performed before the
  * announcement is visible to whoever advances. Elsewhere a seq_cst fence follows it.
  */
-static inline void idem__enter(struct idem__thread *thread)
+IDEM_HOT void idem__enter(struct idem__thread *thread)
 {
     uint64_t epoch = idem__load64(&thread->region->header->epoch);
     (void)atomic_exchange_explicit(&thread->slot->epoch, epoch << 1 | 1, memory_order_seq_cst);
@@ -43,10 +43,7 @@ static inline void idem__enter(struct idem__thread *thread)
 }
 
 /* [E2] Leave. Release: every access of the section happens before the slot reads as inactive. */
-static inline void idem__leave(struct idem__thread *thread)
-{
-    idem__store64(&thread->slot->epoch, 0);
-}
+IDEM_HOT void idem__leave(struct idem__thread *thread) { idem__store64(&thread->slot->epoch, 0); }
 
 /* [E3] True if what was retired with the low 32 bits of an epoch may be reused now. The caller loaded the
    block word before: G is read here, after it, so that it is not behind the retirer's. */

@@ -10,12 +10,19 @@ struct held {
     uint64_t word;
 };
 
+static IDEM_COLD int fail_lost(void)
+{
+    return idem__fail(IDEM_ELOST,
+                      "claim: is no longer this caller's (completed, released, taken over or "
+                      "forgotten); nothing was changed");
+}
+
 /*
  * Is the claim still the caller's? The life word is loaded first and the block word after it: a block
  * word of the token's generation then proves that the life word was this record's; and the CAS that
  * follows fails if it has changed meanwhile. The order matters: see docs/memory-model.md [M4].
  */
-static inline int own(const struct idem__op *op, const struct idem_claim *claim, struct held *held)
+IDEM_HOT int own(const struct idem__op *op, const struct idem_claim *claim, struct held *held)
 {
     if (idem__block_at(op->region, claim->block, FAMILY_RECORD, &held->block)) {
         held->record = (struct record_shm *)(void *)held->block.content;
@@ -29,13 +36,11 @@ static inline int own(const struct idem__op *op, const struct idem_claim *claim,
             return IDEM_OK;
         }
     }
-    return idem__fail(IDEM_ELOST,
-                      "claim: is no longer this caller's (completed, released, taken over or "
-                      "forgotten); nothing was changed");
+    return fail_lost();
 }
 
 /* Begins a call on a claim. */
-static inline int begin(const struct idem_claim *claim, struct idem__op *op)
+IDEM_HOT int begin(const struct idem_claim *claim, struct idem__op *op)
 {
     int status = idem__check_struct("claim", claim, sizeof *claim);
     if (status) {
@@ -91,8 +96,8 @@ static inline uint32_t done_expires_s(const struct idem__op *op, const struct re
 }
 
 /* One try, inside a section. IDEM_EFULL: no room for the value now. */
-static inline int complete(struct idem__op *op, struct idem_claim *claim, struct idem__value *value,
-                           int64_t ttl_ms)
+IDEM_HOT int complete(struct idem__op *op, struct idem_claim *claim, struct idem__value *value,
+                      int64_t ttl_ms)
 {
     struct held held;
     int status = own(op, claim, &held);
@@ -102,7 +107,7 @@ static inline int complete(struct idem__op *op, struct idem_claim *claim, struct
     uint32_t expires_s = done_expires_s(op, held.record, ttl_ms);
     uint32_t bound_s = idem__bound_of(expires_s);
     if (value->kept && value->length) {
-        status = idem__value_write(op, value, &held.block, bound_s);
+        status = idem__value_write(op, value, held.record, claim->generation, bound_s);
         if (IDEM_UNLIKELY(status)) {
             return status;
         }

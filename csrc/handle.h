@@ -50,7 +50,7 @@ int idem__handle_fail(const idem_store *store);
 /* Publishes a region under a new handle. IDEM_ESYS/EMFILE when IDEM__HANDLES_MAX are open. */
 int idem__handle_new(struct idem__region *region, idem_store **store);
 /* Begins a call: the region, or NULL with the thread's error set (NULL or closed handle). */
-static inline struct idem__region *idem__handle_get(idem_store *store)
+IDEM_HOT struct idem__region *idem__handle_get(idem_store *store)
 {
     uint64_t generation;
     struct idem__handle *entry = idem__handle_entry(store, &generation);

@@ -159,7 +159,7 @@ static_assert(sizeof(struct record_shm) == 56, "a key of 36 bytes fits a block o
 
 /* The bytes kept with a done key. Followed by them. */
 struct value_shm {
-    uint32_t record_block; /* whose value this is ... */
+    uint32_t record_place; /* whose value this is: where it stands, as links tell it ... */
     uint32_t record_generation;
     uint64_t length_completed; /* length:24 bytes, completion time:40 ms of the store clock */
 };

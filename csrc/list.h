@@ -52,12 +52,12 @@ struct idem__position {
 static inline uint64_t idem__link_target(uint64_t link) { return link & LINK_TARGET_BITS; }
 
 /* The record that a link names; NULL if that is no place for one. */
-static inline struct record_shm *idem__record_at(const struct idem__region *region, uint64_t link)
+IDEM_HOT struct record_shm *idem__record_at(const struct idem__region *region, uint64_t link)
 {
     uint64_t offset = (uint64_t)(uint32_t)(link >> LINK_TARGET_SHIFT) << 4;
     uint32_t slab = (uint32_t)(offset >> region->slab_shift);
     uint64_t inside = offset & (((uint64_t)1 << region->slab_shift) - 1);
-    if (IDEM_UNLIKELY(slab >= idem__slab_high(region) ||
+    if (IDEM_UNLIKELY(!idem__slab_known(region, slab) ||
                       (idem__load64(&region->slab_table[slab].state) & SLAB_STATE_FAMILY_BITS) !=
                           idem__slab_word(SLAB_ACTIVE, FAMILY_RECORD, 0, 0) ||
                       inside + sizeof(struct record_shm) > (uint64_t)1 << region->slab_shift)) {
@@ -65,18 +65,28 @@ static inline struct record_shm *idem__record_at(const struct idem__region *regi
     }
     return (struct record_shm *)(void *)(region->slab_area + offset);
 }
+/* Where a record stands: the target of links to it, without the shift. */
+static inline uint32_t idem__record_place(const struct idem__region *region,
+                                          const struct record_shm *record)
+{
+    return (uint32_t)((uint64_t)((const char *)record - region->slab_area) >> 4);
+}
 static inline uint64_t idem__link_to(const struct idem__region *region,
                                      const struct record_shm *record)
 {
-    uint64_t offset = (uint64_t)((const char *)record - region->slab_area);
-    return offset >> 4 << LINK_TARGET_SHIFT;
+    return (uint64_t)idem__record_place(region, record) << LINK_TARGET_SHIFT;
+}
+static inline struct record_shm *idem__record_in_place(const struct idem__region *region,
+                                                       uint32_t place)
+{
+    return idem__record_at(region, (uint64_t)place << LINK_TARGET_SHIFT);
 }
 
 /*
  * The head to start from for `order`: its bucket's, or, while that is not READY, the nearest ancestor's
  * that is. Puts missing heads in where it can. NULL: damaged.
  */
-static inline link_shm *idem__list_start(struct idem__op *op, uint64_t order)
+IDEM_HOT link_shm *idem__list_start(struct idem__op *op, uint64_t order)
 {
     uint32_t log2 = idem__load32(&op->region->header->buckets_log2);
     if (IDEM_LIKELY(log2 - BUCKETS_LOG2_MIN <= BUCKETS_LOG2_MAX - BUCKETS_LOG2_MIN)) {
@@ -93,6 +103,76 @@ void idem__list_prefetch(const struct idem__region *region, uint64_t order);
 /* For prefetching: the record that the bucket's own head links to now, or NULL. Inside a section. */
 const struct record_shm *idem__list_peek_first(const struct idem__region *region, uint64_t order);
 
+/* The errors of a link that leads nowhere, and of a node out of order: IDEM_ECORRUPT. */
+int idem__list_bad_link(uint64_t link);
+int idem__list_bad_order(uint64_t order);
+
+/* Walks from `start` to the first node with order >= bound; unlinks marked nodes, or steps over them. */
+IDEM_HOT int idem__list_walk(const struct idem__region *region, link_shm *start, uint64_t bound,
+                             struct idem__position *at, bool unlink)
+{
+restart:;
+    link_shm *link = start;
+    /* [M1] Acquire, pairs with the CAS of insert: a node's content is visible to who sees its link. */
+    uint64_t seen = idem__load64(link);
+    uint64_t last = 0;
+    uint32_t run = 0, unlinked = 0;
+    for (;;) {
+        uint64_t target = idem__link_target(seen);
+        at->link = link;
+        at->seen = seen;
+        at->record = NULL;
+        if (target & LINK_HEAD) {
+            uint64_t order = idem__head_order(idem__head_index(target));
+            if (order >= bound) {
+                return IDEM_OK;
+            }
+            link = idem__head_at(region, idem__head_index(target));
+            if (IDEM_UNLIKELY(!link)) {
+                return idem__list_bad_link(seen);
+            }
+            if (IDEM_UNLIKELY(order <= last)) {
+                return idem__list_bad_order(order);
+            }
+            last = order;
+            seen = idem__load64(link);
+            continue;
+        }
+        if (target == 0) {
+            return IDEM_OK;
+        }
+        struct record_shm *record = idem__record_at(region, target);
+        if (IDEM_UNLIKELY(!record)) {
+            return idem__list_bad_link(seen);
+        }
+        uint64_t after = idem__load64(&record->link);
+        if (unlink && IDEM_UNLIKELY(after & LINK_MARK)) {
+            uint64_t without = (seen & ~LINK_TARGET_BITS) | idem__link_target(after);
+            if (unlinked++ == RUN_MAX) {
+                return idem__list_bad_link(seen); /* a ring of marked nodes */
+            }
+            if (idem__cas64(link, &seen, without)) {
+                seen = without;
+            } else if (seen & LINK_MARK) {
+                goto restart; /* the node that holds `link` is going itself */
+            }
+            continue;
+        }
+        uint64_t order = record->order;
+        if (order >= bound && !(after & LINK_MARK)) {
+            at->record = record;
+            return IDEM_OK;
+        }
+        run = order == last ? run + 1 : 0;
+        if (IDEM_UNLIKELY(order < last || run > RUN_MAX)) {
+            return idem__list_bad_order(order);
+        }
+        last = order;
+        link = &record->link;
+        seen = after;
+    }
+}
+
 /* From `start`: the first node with order >= bound; unlinks the marked ones on its way. IDEM_ECORRUPT. */
 int idem__list_find(struct idem__op *op, link_shm *start, uint64_t bound,
                     struct idem__position *at);
@@ -107,8 +187,16 @@ int idem__list_next_in_run(const struct idem__op *op, const struct record_shm *r
                            uint32_t *steps, struct record_shm **next);
 
 /* Puts a record in at a position found for its order. False: the link has changed, find again. */
-bool idem__list_insert(struct idem__op *op, const struct idem__position *at,
-                       struct record_shm *record);
+static inline bool idem__list_insert(struct idem__op *op, const struct idem__position *at,
+                                     struct record_shm *record)
+{
+    uint64_t seen = at->seen;
+    /* Relaxed: published by the CAS. */
+    idem__poke64(&record->link, idem__link_target(seen));
+    /* [M1] Publishes the record's content. */
+    return idem__cas64(at->link, &seen,
+                       (seen & ~LINK_TARGET_BITS) | idem__link_to(op->region, record));
+}
 
 /* [L3] Marks a DEAD record and makes it unreachable. IDEM_ECORRUPT. */
 int idem__list_remove(struct idem__op *op, struct record_shm *record);

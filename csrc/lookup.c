@@ -6,68 +6,88 @@
 /* Looks of a read-only store, whose records may be reused under it, before it believes in damage. */
 #define READONLY_TRIES 8u
 
-/* Reports a record of this key in its state now; IDEM_ENOTFOUND if it counts as absent. */
-static int report_record(struct idem__op *op, struct record_shm *record, bool contents,
-                         struct idem__report *report)
+/* Nobody has turned the word of a dead owner yet, and a lookup writes nothing: tells it as if turned. */
+static IDEM_COLD void tell_orphaned(const struct idem__op *op, const struct record_shm *record,
+                                    uint64_t life, struct idem_record *out)
 {
-    struct idem__block block;
-    if (!idem__block_of(op->region, record, FAMILY_RECORD, &block)) {
-        return idem__fail(IDEM_ECORRUPT,
-                          "the region is damaged: the index leads into the middle of a block; "
-                          "restore the file or create a new one");
+    if (idem__owner_issued(op->region, idem__life_owner(life)) &&
+        idem__owner_dead(op->region, idem__life_owner(life))) {
+        out->state = IDEM_STATE_ORPHANED;
+        out->held = record->flags & RECORD_HOLD || out->attempt >= (int32_t)LIFE_ATTEMPT_MAX;
+        out->lease_left_ms = -1;
     }
-    block.generation = record->generation;
-    int status = REPORT_AGAIN;
-    while (status == REPORT_AGAIN) {
-        uint64_t life = idem__load64(&record->life);
-        if (idem__life_state(life) == LIFE_DEAD || idem__life_state(life) == LIFE_EMPTY ||
-            idem__life_expired(record, life, op->now_ms)) {
-            return IDEM_ENOTFOUND;
-        }
-        status = idem__report_fill(op, record, life, &block, contents, report);
-        if (status == IDEM_OK && idem__life_state(life) == LIFE_PENDING &&
-            idem__owner_issued(op->region, idem__life_owner(life)) &&
-            idem__owner_dead(op->region, idem__life_owner(life))) {
-            /* Nobody has turned the word yet; a lookup writes nothing. */
-            report->out->state = IDEM_STATE_ORPHANED;
-            report->out->held =
-                record->flags & RECORD_HOLD || report->out->attempt >= (int32_t)LIFE_ATTEMPT_MAX;
-            report->out->lease_left_ms = -1;
-        }
-    }
-    return status;
 }
 
-/* One look, inside a section: IDEM_OK, IDEM_ENOTFOUND, REPORT_BUFFER, IDEM_ECORRUPT. */
-static int look_up(struct idem__op *op, const void *key, size_t key_len, uint64_t order,
-                   bool contents, struct idem__report *report)
+/* Reports a record of this key as it was looked at; IDEM_ENOTFOUND if it counts as absent. */
+IDEM_HOT int report_record(const struct idem__op *op, const struct record_shm *record,
+                           struct idem__look *look, struct idem__report *report)
 {
-    link_shm *start = idem__list_start(op, order);
-    struct record_shm *cursor = NULL;
+    for (;; *look = idem__look_at(op->region, record)) {
+        uint32_t state = idem__life_state(look->life);
+        if (IDEM_UNLIKELY(state == LIFE_DEAD || state == LIFE_EMPTY ||
+                          idem__life_expired(record, look->life, op->now_ms))) {
+            return IDEM_ENOTFOUND;
+        }
+        int status = idem__report_fill_hot(op, record, look, true, report);
+        if (IDEM_UNLIKELY(state == LIFE_PENDING) && status == IDEM_OK) {
+            tell_orphaned(op, record, look->life, report->out);
+        }
+        if (IDEM_LIKELY(status != REPORT_AGAIN)) {
+            return status;
+        }
+    }
+}
+
+/* Goes on behind a record of the same order: another key's, or ended, behind which a later one of the key
+   may stand. Returns as look_up. */
+static IDEM_COLD int look_behind(const struct idem__op *op, struct record_shm *cursor,
+                                 const void *key, size_t key_len, struct idem__report *report)
+{
     uint32_t steps = 0;
-    int status = start ? idem__list_seek(op, start, order, &cursor) : IDEM_ECORRUPT;
-    while (cursor && !status) {
-        idem__prefetch_rest(op->region, cursor);
+    for (;;) {
+        int status = idem__list_next_in_run(op, cursor, &steps, &cursor);
+        if (status || !cursor) {
+            return status ? status : IDEM_ENOTFOUND;
+        }
+        struct idem__look look = idem__look_at(op->region, cursor);
         if (idem__record_has_key(op->region, cursor, key, key_len)) {
-            status = report_record(op, cursor, contents, report);
+            status = report_record(op, cursor, &look, report);
             if (status != IDEM_ENOTFOUND) {
                 return status;
             }
-            /* An ended record: a later one of the key may stand behind it. */
         }
-        status = idem__list_next_in_run(op, cursor, &steps, &cursor);
     }
-    return status ? status : IDEM_ENOTFOUND;
 }
 
-static int look_up_now(struct idem__op *op, const void *key, size_t key_len, uint64_t order,
-                       struct idem_record *record)
+/* One look, inside a section: IDEM_OK, IDEM_ENOTFOUND, REPORT_BUFFER, IDEM_ECORRUPT. */
+IDEM_HOT int look_up(struct idem__op *op, const void *key, size_t key_len, uint64_t order,
+                     struct idem__report *report)
+{
+    struct idem__position at;
+    link_shm *start = idem__list_start(op, order);
+    int status = start ? idem__list_walk(op->region, start, order, &at, false) : IDEM_ECORRUPT;
+    if (IDEM_UNLIKELY(status)) {
+        return status;
+    }
+    if (!at.record || at.record->order != order) {
+        return IDEM_ENOTFOUND;
+    }
+    struct idem__look look = idem__look_at(op->region, at.record);
+    status = idem__record_has_key(op->region, at.record, key, key_len)
+                 ? report_record(op, at.record, &look, report)
+                 : IDEM_ENOTFOUND;
+    return IDEM_LIKELY(status != IDEM_ENOTFOUND) ? status
+                                                 : look_behind(op, at.record, key, key_len, report);
+}
+
+IDEM_HOT int look_up_now(struct idem__op *op, const void *key, size_t key_len, uint64_t order,
+                         struct idem_record *record)
 {
     struct idem__report report = {.out = record};
     uint32_t damaged = 0;
     for (;;) {
         idem__op_enter(op);
-        int status = look_up(op, key, key_len, order, true, &report);
+        int status = look_up(op, key, key_len, order, &report);
         idem__op_leave(op);
         if (idem__op_overtaken(op) && status != REPORT_BUFFER) {
             status = IDEM_ECORRUPT; /* what was looked at may have been reused under it */
@@ -75,7 +95,7 @@ static int look_up_now(struct idem__op *op, const void *key, size_t key_len, uin
         if (IDEM_LIKELY(status == IDEM_OK)) {
             return IDEM_OK;
         }
-        if (IDEM_LIKELY(status == IDEM_ENOTFOUND)) {
+        if (status == IDEM_ENOTFOUND) {
             idem__report_clear(record);
             return idem__fail_text(status, "key: is not in the store (any more)");
         }
@@ -155,8 +175,7 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
         for (size_t i = 0; i < count; i++) {
             struct idem__report report = {.out = &records[begin + i]};
             if (!results[i]) {
-                results[i] =
-                    look_up(&op, keys[begin + i], key_lens[begin + i], orders[i], true, &report);
+                results[i] = look_up(&op, keys[begin + i], key_lens[begin + i], orders[i], &report);
             }
         }
         idem__op_leave(&op);

@@ -145,7 +145,7 @@ static int resolve(struct idem__op *op, const void *key, size_t key_len, uint64_
         }
         if (!status && !forget && value->length) {
             uint32_t keep_s = ttl_ms ? idem__ttl_s(ttl_ms) : target.record->ttl_s;
-            status = idem__value_write(op, value, &target.block,
+            status = idem__value_write(op, value, target.record, target.block.generation,
                                        idem__bound_of(idem__expires_s(op->now_ms, keep_s)));
         }
         if (status) {

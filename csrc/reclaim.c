@@ -28,8 +28,8 @@ void idem__value_retire(struct idem__op *op, uint32_t number, const struct idem_
     uint64_t word = idem__load64(block.word);
     const struct value_shm *value = value_in(&block);
     /* Still TAKEN: its owner, or the hand after that one's death, finishes it. */
-    if (idem__block_state(word) == BLOCK_LIVE && value->record_block == of->number &&
-        value->record_generation == of->generation) {
+    if (idem__block_state(word) == BLOCK_LIVE &&
+        idem__value_belongs(op->region, value, record_in(of), of->generation)) {
         if (wipe) {
             wipe_value(&block);
         }
@@ -106,12 +106,12 @@ static bool value_named(const struct idem__op *op, const struct idem__block *blo
                         uint32_t *bound_s)
 {
     const struct value_shm *value = value_in(block);
+    const struct record_shm *record = idem__record_in_place(op->region, value->record_place);
     struct idem__block owner;
-    if (!idem__block_at(op->region, value->record_block, FAMILY_RECORD, &owner) ||
+    if (!record || !idem__block_of(op->region, record, FAMILY_RECORD, &owner) ||
         !idem__block_is(idem__load64(owner.word), value->record_generation)) {
         return false;
     }
-    const struct record_shm *record = record_in(&owner);
     uint64_t life = idem__load64(&record->life);
     if (idem__life_state(life) != LIFE_DONE || idem__life_value(life) != block->number) {
         return false;

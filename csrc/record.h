@@ -40,12 +40,20 @@ static inline uint64_t idem__tail_word(const uint8_t *from, size_t bytes)
                       : idem__partial_word(from, bytes);
 }
 
-/* Writes bytes padded with zeros to whole words; returns the word after them. Relaxed: published later. */
-static inline idem__a64 *idem__put_bytes(idem__a64 *to, const void *from, size_t bytes)
+/*
+ * Writes bytes padded with zeros to whole words; returns the word after them. Plain: the block is the
+ * writer's, and published later. By 16: a memcpy of a bounded length becomes a slow string instruction.
+ */
+IDEM_HOT idem__a64 *idem__put_bytes(idem__a64 *to, const void *from, size_t bytes)
 {
     const uint8_t *source = from;
-    const uint8_t *end = source + (bytes & ~(size_t)7);
-    for (; source != end; source += 8) {
+    const uint8_t *end = source + (bytes & ~(size_t)15);
+    uint64_t pair[2];
+    for (; source != end; source += sizeof pair, to += 2) {
+        memcpy(pair, source, sizeof pair);
+        memcpy((void *)to, pair, sizeof pair);
+    }
+    if (bytes & 8) {
         idem__poke64(to++, idem__whole_word(source));
     }
     if (bytes & 7) {
@@ -54,33 +62,55 @@ static inline idem__a64 *idem__put_bytes(idem__a64 *to, const void *from, size_t
     return to;
 }
 
-static inline bool idem__same_bytes(const idem__a64 *stored, const void *bytes, size_t count)
+IDEM_HOT bool idem__same_bytes(const idem__a64 *stored, const void *bytes, size_t count)
 {
     const uint8_t *source = bytes;
-    const uint8_t *end = source + (count & ~(size_t)7);
-    for (; source != end; source += 8) {
-        if (idem__peek64(stored++) != idem__whole_word(source)) {
+    const uint8_t *end = source + (count & ~(size_t)15);
+    for (; source != end; source += 16, stored += 2) {
+        if ((idem__peek64(stored) ^ idem__whole_word(source)) |
+            (idem__peek64(stored + 1) ^ idem__whole_word(source + 8))) {
             return false;
         }
+    }
+    if (count & 8 && idem__peek64(stored++) != idem__whole_word(source)) {
+        return false;
     }
     return !(count & 7) || idem__peek64(stored) == idem__tail_word((const uint8_t *)bytes, count);
 }
 
+/* The last 1 to 7 bytes. */
+static inline void idem__get_tail(uint8_t *to, const idem__a64 *from, size_t bytes)
+{
+    uint64_t word = idem__load64(from);
+    for (size_t i = 0; i < bytes; i++) {
+        to[i] = (uint8_t)(word >> (8 * i));
+    }
+}
+
+static inline void idem__get_word(uint8_t *to, const idem__a64 *from)
+{
+    uint64_t word = idem__load64(from);
+    memcpy(to, &word, sizeof word);
+}
+
 /* [M5] Acquire: the life word is read again after the copy, and must not be read before it; pairs with
    the release stores of idem__zero_bytes, which follow the CAS to DEAD. */
-static inline void idem__get_bytes(void *to, const idem__a64 *from, size_t bytes)
+IDEM_HOT void idem__get_bytes(void *to, const idem__a64 *from, size_t bytes)
 {
     uint8_t *target = to;
-    uint8_t *end = target + (bytes & ~(size_t)7);
+    const uint8_t *end = target + (bytes & ~(size_t)31);
+    for (; target != end; target += 32, from += 4) {
+        idem__get_word(target, from);
+        idem__get_word(target + 8, from + 1);
+        idem__get_word(target + 16, from + 2);
+        idem__get_word(target + 24, from + 3);
+    }
+    end = target + (bytes & 24);
     for (; target != end; target += 8) {
-        uint64_t word = idem__load64(from++);
-        memcpy(target, &word, sizeof word);
+        idem__get_word(target, from++);
     }
     if (bytes & 7) {
-        uint64_t word = idem__load64(from);
-        for (size_t i = 0; i < (bytes & 7); i++) {
-            target[i] = (uint8_t)(word >> (8 * i));
-        }
+        idem__get_tail(target, from, bytes & 7);
     }
 }
 
@@ -124,30 +154,38 @@ static inline bool idem__record_fits(const struct idem__region *region,
 }
 
 /* Is it the record of this key? */
-static inline bool idem__record_has_key(const struct idem__region *region,
-                                        const struct record_shm *record, const void *key,
-                                        size_t key_len)
+IDEM_HOT bool idem__record_has_key(const struct idem__region *region,
+                                   const struct record_shm *record, const void *key, size_t key_len)
 {
-    return record->key_len == key_len && idem__record_fits(region, record) &&
+    uint64_t slab_bytes = (uint64_t)1 << region->slab_shift;
+    uint64_t inside = (uint64_t)((const char *)record - region->slab_area) & (slab_bytes - 1);
+    return record->key_len == key_len &&
+           inside + sizeof *record + idem__align_up(key_len, 8) <= slab_bytes &&
            idem__same_bytes(idem__record_key(record), key, key_len);
 }
 
-/* Of what is immutable; multiply-fold of the header's words and the hash of the key. */
+/* Of what is immutable: any one word that differs changes it. */
 static inline uint32_t idem__record_checksum(const struct record_shm *record)
 {
-    const uint64_t odd = 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
-    uint64_t sum = record->order * odd;
-    sum = (sum ^ record->created_ns) * odd;
-    sum = (sum ^ ((uint64_t)record->ttl_s << 32 | record->grace_ms)) * odd;
-    sum = (sum ^
-           ((uint64_t)record->intent_len << 32 | (uint64_t)record->flags << 16 | record->key_len)) *
-          odd;
+    const uint64_t odd = 0x9e3779b97f4a7c15u, other = 0xc2b2ae3d27d4eb4fu; /* any two */
+    uint64_t times = (uint64_t)record->grace_ms << 32 | record->ttl_s;
+    uint64_t lengths =
+        (uint64_t)record->intent_len << 32 | (uint64_t)record->flags << 16 | record->key_len;
+    uint64_t sum = (record->order ^ times) * odd ^ (record->created_ns + lengths) * other;
     return (uint32_t)(sum >> 32);
 }
 
 static inline uint64_t idem__record_created_ms(const struct record_shm *record)
 {
     return record->created_ns / 1000000;
+}
+/* Is it a value of this record, whose block has this generation? */
+static inline bool idem__value_belongs(const struct idem__region *region,
+                                       const struct value_shm *value,
+                                       const struct record_shm *record, uint32_t generation)
+{
+    return value->record_place == idem__record_place(region, record) &&
+           value->record_generation == generation;
 }
 static inline uint64_t idem__value_length(const struct value_shm *value)
 {

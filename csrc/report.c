@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "error.h"
-#include "owner.h"
+#include "hosttime.h"
 
 int idem__report_grow(struct idem__report *report)
 {
@@ -17,57 +17,6 @@ int idem__report_grow(struct idem__report *report)
     return IDEM_OK;
 }
 
-/* A target of `bytes` for a string, or NULL: grow first. */
-static uint8_t *target_of(struct idem__report *report, size_t bytes)
-{
-    struct idem_record *out = report->out;
-    size_t room = out->owned ? report->room : out->buffer_size;
-    uint8_t *base = out->owned ? out->owned : out->buffer;
-    if (report->used + bytes > room) {
-        report->needed = report->used + bytes;
-        return NULL;
-    }
-    report->used += bytes;
-    return base + report->used - bytes;
-}
-
-static int fill_value(const struct idem__op *op, uint64_t life, uint32_t number_of,
-                      uint32_t generation, bool contents, struct idem__report *report)
-{
-    struct idem_record *out = report->out;
-    uint32_t number = idem__life_value(life);
-    out->kept = number != LIFE_VALUE_NOT_KEPT;
-    if (number <= LIFE_VALUE_EMPTY) {
-        out->value = out->kept ? "" : NULL;
-        return IDEM_OK;
-    }
-    struct idem__block at;
-    const struct value_shm *value = NULL;
-    /* [M3] Read after the life word, by acquire, that names it. */
-    if (idem__block_at(op->region, number, FAMILY_VALUE, &at)) {
-        value = (const struct value_shm *)(const void *)at.content;
-    }
-    if (IDEM_UNLIKELY(!value || value->record_block != number_of ||
-                      value->record_generation != generation ||
-                      idem__value_length(value) > at.klass->block_bytes - sizeof *value)) {
-        return REPORT_AGAIN; /* damage, unless the life word has changed: the caller looks */
-    }
-    uint64_t completed_ms = idem__value_completed_ms(value);
-    out->done_age_ms = op->now_ms > completed_ms ? (int64_t)(op->now_ms - completed_ms) : 0;
-    if (!contents) {
-        return IDEM_OK;
-    }
-    size_t length = idem__value_length(value);
-    uint8_t *target = target_of(report, length);
-    if (!target) {
-        return REPORT_BUFFER;
-    }
-    idem__get_bytes(target, idem__value_bytes(value), length);
-    out->value = target;
-    out->value_len = length;
-    return IDEM_OK;
-}
-
 static int fill_intent(const struct idem__op *op, const struct record_shm *record,
                        struct idem__report *report)
 {
@@ -78,7 +27,7 @@ static int fill_intent(const struct idem__op *op, const struct record_shm *recor
     if (!idem__record_fits(op->region, record)) {
         return IDEM_ECORRUPT;
     }
-    uint8_t *target = target_of(report, record->intent_len);
+    uint8_t *target = idem__report_target(report, record->intent_len);
     if (!target) {
         return REPORT_BUFFER;
     }
@@ -97,7 +46,7 @@ int idem__report_key(const struct idem__op *op, const struct record_shm *record,
                           "or create a new one",
                           record->key_len);
     }
-    uint8_t *target = target_of(report, record->key_len);
+    uint8_t *target = idem__report_target(report, record->key_len);
     if (!target) {
         return REPORT_BUFFER;
     }
@@ -107,65 +56,44 @@ int idem__report_key(const struct idem__op *op, const struct record_shm *record,
     return IDEM_OK;
 }
 
-static int64_t until_ms(uint64_t now_ms, uint32_t at_s)
-{
-    if (at_s == LIFE_EXPIRES_NEVER) {
-        return IDEM_FOREVER;
-    }
-    int64_t left = (int64_t)((uint64_t)at_s * 1000) - (int64_t)now_ms;
-    return left > 0 ? left : 0;
-}
-
-int idem__report_fill(const struct idem__op *op, struct record_shm *record, uint64_t life,
-                      const struct idem__block *block, bool contents, struct idem__report *report)
+/* PENDING, or ORPHANED. */
+IDEM_COLD int idem__report_open(const struct idem__op *op, const struct record_shm *record,
+                                uint64_t life, bool contents, struct idem__report *report)
 {
     struct idem_record *out = report->out;
-    uint64_t created_ms = idem__record_created_ms(record);
-    int status = IDEM_OK;
-    report->used = 0;
-    idem__report_clear(out); /* of what an earlier look found */
-    out->id = idem__public_id(op->region, block->number, record->generation);
-    out->age_ms = op->now_ms > created_ms ? (int64_t)(op->now_ms - created_ms) : 0;
-    if (record->flags & RECORD_FINGERPRINT && idem__record_fits(op->region, record)) {
-        out->has_fingerprint = 1;
-        idem__get_bytes(out->fingerprint, idem__record_fingerprint(record), IDEM_FINGERPRINT_SIZE);
-    }
-    switch (idem__life_state(life)) {
-    case LIFE_DONE:
-        out->state = IDEM_STATE_DONE;
-        out->attempt = 0;
-        out->expires_in_ms = until_ms(op->now_ms, idem__life_expires_s(life));
-        status = fill_value(op, life, block->number, record->generation, contents, report);
-        break;
-    case LIFE_PENDING: {
+    out->attempt = (int32_t)idem__life_attempt(life);
+    out->kept = 0;
+    out->done_age_ms = -1;
+    if (idem__life_state(life) == LIFE_PENDING) {
         uint64_t end_ms = idem__lease_end_ms(record, life);
         out->state = IDEM_STATE_PENDING;
-        out->attempt = (int32_t)idem__life_attempt(life);
+        out->held = 0;
         out->lease_left_ms = end_ms == UINT64_MAX  ? -1
                              : end_ms > op->now_ms ? (int64_t)(end_ms - op->now_ms)
                                                    : 0;
-        out->expires_in_ms = until_ms(op->now_ms, idem__expires_s(created_ms, record->ttl_s));
-        status = contents ? fill_intent(op, record, report) : IDEM_OK;
-        break;
-    }
-    default:
+        out->expires_in_ms = idem__until_ms(
+            op->now_ms, idem__expires_s(idem__record_created_ms(record), record->ttl_s));
+    } else {
         out->state = IDEM_STATE_ORPHANED;
-        out->attempt = (int32_t)idem__life_attempt(life);
         out->held = record->flags & RECORD_HOLD || out->attempt >= (int32_t)LIFE_ATTEMPT_MAX;
-        out->expires_in_ms = until_ms(op->now_ms, idem__orphan_until_s(record, life));
-        status = contents ? fill_intent(op, record, report) : IDEM_OK;
+        out->lease_left_ms = -1;
+        out->expires_in_ms = idem__until_ms(op->now_ms, idem__orphan_until_s(record, life));
     }
-    /* [M5] Read again after the copy: the bytes are those of this state, or they do not count. */
-    if (IDEM_UNLIKELY(idem__load64(&record->life) != life)) {
-        return REPORT_AGAIN;
-    }
-    if (status == REPORT_AGAIN || status == IDEM_ECORRUPT) {
-        return idem__fail(IDEM_ECORRUPT,
-                          "the region is damaged: record %u names no value or intent of its own; "
-                          "restore the file or create a new one",
-                          block->number);
-    }
-    return status;
+    return contents ? fill_intent(op, record, report) : IDEM_OK;
+}
+
+IDEM_COLD int idem__report_fail(const struct record_shm *record)
+{
+    return idem__fail(IDEM_ECORRUPT,
+                      "the region is damaged: the record of order %#llx names no value or intent "
+                      "of its own; restore the file or create a new one",
+                      (unsigned long long)record->order);
+}
+
+int idem__report_fill(const struct idem__op *op, const struct record_shm *record,
+                      const struct idem__look *look, bool contents, struct idem__report *report)
+{
+    return idem__report_fill_hot(op, record, look, contents, report);
 }
 
 void idem__prefetch_record(const struct idem__region *region, uint64_t order)
@@ -181,6 +109,6 @@ void idem__prefetch_value(const struct idem__region *region, uint64_t order)
 {
     const struct record_shm *record = idem__list_peek_first(region, order);
     if (record) {
-        idem__prefetch_rest(region, record);
+        (void)idem__look_at(region, record);
     }
 }

@@ -21,7 +21,8 @@ static int read_block(struct idem__op *op, struct idem__block *block, struct ide
     struct record_shm *record = (struct record_shm *)(void *)block->content;
     int status = REPORT_AGAIN;
     while (status == REPORT_AGAIN) {
-        uint64_t life = idem__load64(&record->life);
+        struct idem__look look = idem__look_at(op->region, record);
+        uint64_t life = look.life;
         if (idem__life_state(life) == LIFE_DEAD || idem__life_expired(record, life, op->now_ms)) {
             return IDEM_ENOTFOUND;
         }
@@ -31,7 +32,7 @@ static int read_block(struct idem__op *op, struct idem__block *block, struct ide
             idem__record_orphan(op, record, &life);
             continue;
         }
-        status = idem__report_fill(op, record, life, block, true, report);
+        status = idem__report_fill(op, record, &look, true, report);
         if (status == IDEM_OK) {
             status = idem__report_key(op, record, report);
         }

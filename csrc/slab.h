@@ -77,6 +77,11 @@ static inline uint32_t idem__slab_high(const struct idem__region *region)
     uint32_t high = idem__load32(&region->header->slab_high);
     return high > IDEM__SLABS_MAX ? IDEM__SLABS_MAX : high;
 }
+/* Does the slab table have this entry? */
+static inline bool idem__slab_known(const struct idem__region *region, uint32_t slab)
+{
+    return slab < idem__load32(&region->header->slab_high) && slab < IDEM__SLABS_MAX;
+}
 static inline char *idem__slab_base(const struct idem__region *region, uint32_t slab)
 {
     return region->slab_area + ((uint64_t)slab << region->slab_shift);
@@ -90,11 +95,11 @@ static inline idem__a64 *idem__slab_words(const struct idem__region *region, uin
  * Finds the block with this number and family; false if the number is not one of a block there now
  * (it never was, or its slab has changed hands). Inside a section the answer stays true.
  */
-static inline bool idem__block_at(const struct idem__region *region, uint32_t number,
-                                  enum idem__family family, struct idem__block *block)
+IDEM_HOT bool idem__block_at(const struct idem__region *region, uint32_t number,
+                             enum idem__family family, struct idem__block *block)
 {
     uint32_t slab = idem__block_slab(number), index = idem__block_index(number);
-    if (IDEM_UNLIKELY(slab >= idem__slab_high(region))) {
+    if (IDEM_UNLIKELY(!idem__slab_known(region, slab))) {
         return false;
     }
     uint64_t state = idem__load64(&region->slab_table[slab].state); /* [S1], [S3] */

@@ -7,14 +7,19 @@
 
 #define IDEM__DUE_SPANS 8u
 
-/* A lap over a slab's words: what it saw, for the slab's hints. */
+/* A lap over a slab's words: where it is, and what it saw, for the slab's hints. */
 struct idem__lap {
-    uint32_t slab;  /* + 1; 0 = none */
-    uint32_t index; /* the next word */
-    uint32_t left;  /* words still to be looked at */
-    uint32_t taken; /* blocks taken */
-    uint32_t free;  /* other reusable blocks seen, or retired ones that soon will be */
-    uint32_t live;  /* live ones seen */
+    uint32_t slab; /* + 1; 0 = none, and `left` is 0 */
+    uint32_t
+        state; /* what the slab's state word says, without its argument, as long as the lap goes */
+    uint32_t index;  /* the next word */
+    uint32_t left;   /* words still to be looked at */
+    uint32_t untold; /* blocks still to be taken before the slab's hints are updated */
+    uint32_t taken;  /* blocks taken before that */
+    struct slab_shm *entry;
+    idem__a64 *words;
+    uint32_t free; /* other reusable blocks seen, or retired ones that soon will be */
+    uint32_t live; /* live ones seen */
     /* Of them, those that expire in less than 8 s, 64 s, 512 s ...: how many, and when the last does. */
     struct idem__due {
         uint32_t count;
@@ -61,7 +66,7 @@ int idem__thread_find(struct idem__region *region, struct idem__thread **thread)
  * The calling thread's place, taking a slot at first use or after fork. Status on failure. The slots
  * are given back when the thread exits, and at the region's last close.
  */
-static inline int idem__thread_get(struct idem__region *region, struct idem__thread **thread)
+IDEM_HOT int idem__thread_get(struct idem__region *region, struct idem__thread **thread)
 {
     struct idem__thread *recent = idem__thread_recent;
     if (IDEM_LIKELY(recent != NULL && recent->region == region &&

@@ -2,6 +2,7 @@
 #ifndef IDEM_VALUE_H
 #define IDEM_VALUE_H
 
+#include "alloc.h"
 #include "reclaim.h"
 
 /* A value that is being put into the store. */
@@ -26,10 +27,25 @@ static inline int idem__value_check(const struct idem__region *region, struct id
     return IDEM_LIKELY(good) ? IDEM_OK : idem__value_fail(region, value, flags);
 }
 
-/* Inside a section: takes and writes a block for record `of`; `bound_s`: when it
-   may expire, for the hints. IDEM_EFULL. */
-int idem__value_write(struct idem__op *op, struct idem__value *value, const struct idem__block *of,
-                      uint32_t bound_s);
+/* Inside a section: takes and writes a block for `record`, whose block has this generation; `bound_s`:
+   when it may expire, for the hints. IDEM_EFULL. */
+IDEM_HOT int idem__value_write(struct idem__op *op, struct idem__value *value,
+                               const struct record_shm *record, uint32_t generation,
+                               uint32_t bound_s)
+{
+    int status = idem__block_alloc(op, FAMILY_VALUE, sizeof(struct value_shm) + value->length,
+                                   bound_s, &value->block);
+    if (IDEM_UNLIKELY(status)) {
+        return status;
+    }
+    value->held = true;
+    struct value_shm *to = (struct value_shm *)(void *)value->block.content;
+    to->record_place = idem__record_place(op->region, record);
+    to->record_generation = generation;
+    to->length_completed = op->now_ms << VALUE_LENGTH_BITS | value->length;
+    (void)idem__put_bytes(idem__value_bytes(to), value->bytes, value->length);
+    return IDEM_OK;
+}
 
 /* The number for the life word. */
 static inline uint32_t idem__value_number(const struct idem__value *value)

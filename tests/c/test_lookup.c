@@ -59,20 +59,23 @@ static void records_are_told_afresh(void)
     CHECK_INT(claim_with(store, &request, &claim), IDEM_CLAIMED);
     struct idem__op op = inside_begin(store);
     struct record_shm *held = inside_record(&op, "held");
-    const struct idem__block block = inside_block(&op, held);
     struct idem__report report = {.out = &record};
-    const uint64_t pending = idem__load64(&held->life), orphaned = idem__life_orphaned(1, op.now_ms);
+    const uint64_t pending = idem__load64(&held->life),
+                   orphaned = idem__life_orphaned(1, op.now_ms);
     const uint64_t done = idem__life_done(LIFE_EXPIRES_NEVER, LIFE_VALUE_EMPTY);
     char buffer[100];
     record.buffer = buffer;
     record.buffer_size = sizeof(buffer);
     /* The life word is no longer what the fill was begun with. */
-    CHECK_INT(idem__report_fill(&op, held, orphaned, &block, true, &report), REPORT_AGAIN);
-    CHECK_INT(idem__report_fill(&op, held, pending, &block, true, &report), IDEM_OK);
+    CHECK_INT(idem__report_fill(&op, held, &(struct idem__look){.life = orphaned}, true, &report),
+              REPORT_AGAIN);
+    CHECK_INT(idem__report_fill(&op, held, &(struct idem__look){.life = pending}, true, &report),
+              IDEM_OK);
     CHECK_INT(record.held, 0);
     CHECK(record.lease_left_ms > 0);
     idem__store64(&held->life, done);
-    CHECK_INT(idem__report_fill(&op, held, done, &block, true, &report), IDEM_OK);
+    CHECK_INT(idem__report_fill(&op, held, &(struct idem__look){.life = done}, true, &report),
+              IDEM_OK);
     CHECK_INT(record.lease_left_ms, -1);
     CHECK_INT(record.intent_len, 0);
     inside_end(&op);
@@ -129,7 +132,9 @@ static void wait_returns_what_is_not_being_run(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(each_state_is_told), TEST(records_are_told_afresh),
+    return test_run((struct test[]){TEST(each_state_is_told),
+                                    TEST(records_are_told_afresh),
                                     TEST(a_lookup_writes_nothing),
-                                    TEST(wait_returns_what_is_not_being_run), {0}});
+                                    TEST(wait_returns_what_is_not_being_run),
+                                    {0}});
 }
