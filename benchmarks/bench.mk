@@ -23,7 +23,7 @@ $(BUILD)/callgrind_calls $(BUILD)/memory: $(BUILD)/%: $(BUILD)/benchmarks/%.o \
 	$(CC) -o $@ $^ -lurcu-bp -lurcu-common -pthread
 
 .PHONY: bench bench-quick bench-callgrind bench-memory
-bench: $(BUILD)/bench  ## compare with liburcu's cds_lfht and LMDB at 1e4, 1e6 and 1e7 keys (6 min, 8 GiB)
+bench: $(BUILD)/bench  ## compare with liburcu's cds_lfht and LMDB at 1e4, 1e6 and 1e7 keys (4 min, 8 GiB)
 	$(BUILD)/bench --json $(BUILD)/bench.json
 
 bench-quick: $(BUILD)/bench  ## the same at 1e4 and 1e6 keys
