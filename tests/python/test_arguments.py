@@ -112,6 +112,18 @@ def test_opening(path, options, kind, words):
         idemkey.Store(**{"path": path, **options})
 
 
+def test_numbers_and_lists_of_calls_on_many(store):
+    with refused(ValueError, "max_bytes", "-1"):
+        store.resize(-1)
+    with refused(TypeError, "max_bytes", "str"):
+        store.resize("1")
+    with refused(ValueError, "budget", "-1"):
+        store.sweep(-1)
+    for many in (store.claim_many, store.lookup_many):
+        with refused(TypeError, "keys", "str"):
+            many("abc")
+
+
 def test_seconds_become_ms_rounded_up():
     assert arguments.ttl_ms(0.0001) == 1
     assert arguments.ttl_ms(1.5) == 1500

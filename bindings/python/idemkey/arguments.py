@@ -7,9 +7,12 @@ not survive the way.
 from __future__ import annotations
 
 import math
-from typing import Final, Literal, TypedDict, Union
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, Union
 
 from .low_level import lib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Bytes = Union[bytes, bytearray, memoryview]
 Key = Union[Bytes, str]
@@ -40,6 +43,22 @@ class ClaimOptions(TypedDict, total=False):
     wait: float
     on_crash: OnCrash
     crash_grace: float
+
+
+def integer(name: str, value: int, limit: int = _INT64_MAX) -> int:
+    """``value``, or TypeError, or ValueError if it is not 0 to ``limit``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not 0 <= value <= limit:
+        raise ValueError(f"{name} is {value} and must be 0 to {limit}")
+    return value
+
+
+def keys_bytes(keys: Iterable[Key]) -> list[bytes]:
+    """Many keys as bytes; a single one is a mistake, not a list of its letters."""
+    if isinstance(keys, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"keys must be an iterable of keys, not one {type(keys).__name__}")
+    return [key_bytes(key) for key in keys]
 
 
 def key_bytes(key: Key) -> bytes:

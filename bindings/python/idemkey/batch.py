@@ -12,7 +12,7 @@ from .arguments import (
     as_bytes,
     duration_ms,
     fingerprint_bytes,
-    key_bytes,
+    keys_bytes,
     on_crash_flag,
     ttl_ms,
 )
@@ -53,7 +53,7 @@ class BatchCalls(Handle):
             FullError and others of `Store.claim`: for the first key that failed. What the batch
                 had won is given back.
         """
-        names = [key_bytes(key) for key in keys]
+        names = keys_bytes(keys)
         n = len(names)
         marks = [
             b"" if mark is None else fingerprint_bytes(mark)
@@ -89,7 +89,7 @@ class BatchCalls(Handle):
 
     def lookup_many(self, keys: Iterable[Key]) -> list[Record | None]:
         """What is known of each of ``keys``, in their order; None where there is nothing."""
-        names = [key_bytes(key) for key in keys]
+        names = keys_bytes(keys)
         replies = [new_reply() for _ in names]
         results = ffi.new("int[]", len(names))
         status = lib.idem__py_lookup_many(

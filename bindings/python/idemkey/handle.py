@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Union
 
+from .arguments import integer
 from .errors import error
 from .low_level import NULL, ffi, lib
 
@@ -48,10 +49,10 @@ class Handle:
         self.closed = True  # until it is open: __del__ comes after a refusal, too
         self.path = None if path is None else _absolute(os.fspath(path))
         self._options = {
-            "max_bytes": _integer("max_bytes", max_bytes),
-            "max_value_bytes": _integer("max_value_bytes", max_value_bytes, _UINT32_MAX),
-            "mode": _integer("mode", mode, _UINT32_MAX),
-            "group": None if group is None else _integer("group", group),
+            "max_bytes": integer("max_bytes", max_bytes),
+            "max_value_bytes": integer("max_value_bytes", max_value_bytes, _UINT32_MAX),
+            "mode": integer("mode", mode, _UINT32_MAX),
+            "group": None if group is None else integer("group", group),
             "create": create,
             "readonly": readonly,
         }
@@ -117,14 +118,6 @@ class Handle:
 def _reopen(cls: type[Handle], path: str | bytes, options: dict[str, Any]) -> Handle:
     """The store in the process that unpickles it."""
     return cls(path, **options)
-
-
-def _integer(name: str, value: int, limit: int = 2**63 - 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if not 0 <= value <= limit:
-        raise ValueError(f"{name} is {value} and must be 0 to {limit}")
-    return value
 
 
 def _absolute(path: str | bytes) -> str | bytes:

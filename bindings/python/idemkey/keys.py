@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .arguments import DEFAULT_TTL, Bytes, Key, as_bytes, key_bytes, ttl_ms
+from .arguments import DEFAULT_TTL, Bytes, Key, as_bytes, integer, key_bytes, ttl_ms
 from .errors import error
 from .handle import Handle
 from .low_level import NULL, ffi, lib, new_reply, struct_fields, text
@@ -113,8 +113,12 @@ class KeyCalls(Handle):
         return struct_fields(report, leave_out=("size", "pad", "first"))
 
     def sweep(self, budget: int = 0) -> int:
-        """Does reclaiming now, of at most ``budget`` blocks (0: all); the blocks freed."""
-        freed = int(lib.idem_sweep(self._handle, budget))
+        """Does reclaiming now, of at most ``budget`` blocks (0: all); the blocks freed.
+
+        Raises:
+            ValueError: the budget is negative.
+        """
+        freed = int(lib.idem_sweep(self._handle, integer("budget", budget)))
         if freed < 0:
             raise error(freed)
         return freed
@@ -126,6 +130,6 @@ class KeyCalls(Handle):
             ValueError: below the limit in force, or above the region's ceiling.
             FullError: the file system has no room.
         """
-        status = lib.idem_resize(self._handle, max_bytes)
+        status = lib.idem_resize(self._handle, integer("max_bytes", max_bytes))
         if status:
             raise error(status)
