@@ -25,12 +25,12 @@ def test_claim_many(store):
 
 def test_fingerprints_and_intents_go_with_their_keys(store):
     marks = [idemkey.fingerprint("a"), None, idemkey.fingerprint("c")]
-    claims = store.claim_many("abc", fingerprints=marks, intents=[b"1", b"", b"33"])
-    assert [record.fingerprint for record in store.lookup_many("abc")] == marks
-    assert [record.intent for record in store.lookup_many("abc")] == [b"1", b"", b"33"]
+    claims = store.claim_many(list("abc"), fingerprints=marks, intents=[b"1", b"", b"33"])
+    assert [record.fingerprint for record in store.lookup_many(list("abc"))] == marks
+    assert [record.intent for record in store.lookup_many(list("abc"))] == [b"1", b"", b"33"]
     for claim in claims:
         claim.complete(claim.key)
-    again = store.claim_many("abc", fingerprints=marks[::-1])
+    again = store.claim_many(list("abc"), fingerprints=marks[::-1])
     assert [claim.outcome for claim in again] == [Outcome.MISMATCH, Outcome.DONE, Outcome.MISMATCH]
 
 
