@@ -232,7 +232,7 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
     const struct slab_shm *now = cursor->now.entry;
     bool plenty = now && (int32_t)idem__peek32(&now->free) > (int32_t)(count / 2);
     if (lap->free == count && plenty) {
-        (void)idem__slab_drain(op, lap->slab - 1);
+        op->thread->emptied += idem__slab_drain(op, lap->slab - 1);
     } else if (lap->free >= count / KEEP_PART && cursor->ready == 0) {
         cursor->ready = lap->slab;
     }

@@ -1,5 +1,11 @@
 #include "call.h"
 
+IDEM_COLD void idem__call_trim(struct idem__op *op)
+{
+    op->thread->emptied = 0;
+    (void)idem__slab_trim(op, SLAB_RESERVE);
+}
+
 IDEM_COLD int idem__call_readonly(void)
 {
     idem__handle_put();

@@ -7,6 +7,8 @@
 #include "error.h"
 #include "handle.h"
 
+/* Gives the pages of emptied slabs back, but for a reserve. */
+void idem__call_trim(struct idem__op *op);
 /* Ends a call that would write to a read-only store: IDEM_EINVAL. */
 int idem__call_readonly(void);
 
@@ -38,6 +40,9 @@ IDEM_HOT void idem__call_end(struct idem__op *op)
 {
     if (IDEM_LIKELY(op->thread != NULL)) {
         idem__epoch_tick(op->thread);
+        if (IDEM_UNLIKELY(op->thread->emptied > SLAB_RESERVE)) {
+            idem__call_trim(op);
+        }
     }
     idem__handle_put();
 }

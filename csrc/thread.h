@@ -44,6 +44,7 @@ struct idem__thread {
     uint32_t owner;
     uint32_t slot_index;
     uint32_t retires;        /* blocks retired since this thread last tried to advance the epoch */
+    uint32_t emptied;        /* slabs emptied since this thread last gave pages back */
     uint32_t table_position; /* where the last search of the slab table ended */
     uint32_t deep_slab;      /* where the last search for hidden garbage ended: slab ... */
     uint32_t deep_index;     /* ... and block ... */
