@@ -98,5 +98,7 @@ int main(void)
 {
     return test_run((struct test[]){TEST(expired_blocks_are_used_again),
                                     TEST(so_are_those_that_expire_earlier_than_claimed),
-                                    TEST(the_living_are_passed), TEST(memory_changes_its_class), {0}});
+                                    TEST(the_living_are_passed),
+                                    TEST(memory_changes_its_class),
+                                    {0}});
 }

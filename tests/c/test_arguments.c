@@ -18,19 +18,24 @@ static void key_of_a_wrong_length(void)
         const void *key;
         size_t length;
         const char *says;
-    } bad[] = {{key, 0, "key: has 0 bytes"}, {key, sizeof(key), "key: has 1025 bytes; must have 1 to 1024"},
-               {NULL, 3, "key: is NULL"}, {key, SIZE_MAX, "key: has 18446744073709551615 bytes"}};
+    } bad[] = {{key, 0, "key: has 0 bytes"},
+               {key, sizeof(key), "key: has 1025 bytes; must have 1 to 1024"},
+               {NULL, 3, "key: is NULL"},
+               {key, SIZE_MAX, "key: has 18446744073709551615 bytes"}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct idem_request request = request_of("");
         request.key = bad[i].key;
         request.key_len = bad[i].length;
         CHECK_FAILS(idem_claim(store, &request, &claim), IDEM_EINVAL, bad[i].says);
         CHECK_INT(claim.outcome, 0);
-        CHECK_FAILS(idem_lookup(store, bad[i].key, bad[i].length, &record), IDEM_EINVAL, bad[i].says);
-        CHECK_FAILS(idem_wait(store, bad[i].key, bad[i].length, 0, &record), IDEM_EINVAL, bad[i].says);
+        CHECK_FAILS(idem_lookup(store, bad[i].key, bad[i].length, &record), IDEM_EINVAL,
+                    bad[i].says);
+        CHECK_FAILS(idem_wait(store, bad[i].key, bad[i].length, 0, &record), IDEM_EINVAL,
+                    bad[i].says);
         CHECK_FAILS(idem_forget(store, bad[i].key, bad[i].length, 0), IDEM_EINVAL, bad[i].says);
         CHECK_FAILS(idem_touch(store, bad[i].key, bad[i].length, 1), IDEM_EINVAL, bad[i].says);
-        CHECK_FAILS(idem_resolve(store, bad[i].key, bad[i].length, NULL, 0, 0), IDEM_EINVAL, bad[i].says);
+        CHECK_FAILS(idem_resolve(store, bad[i].key, bad[i].length, NULL, 0, 0), IDEM_EINVAL,
+                    bad[i].says);
     }
     struct idem_request request = request_of("");
     request.key = key;
@@ -41,7 +46,8 @@ static void key_of_a_wrong_length(void)
 
 static void times_that_cannot_be(void)
 {
-    static const int64_t absurd_ms[] = {0, -2, INT64_MIN, INT64_MAX, (int64_t)11 * 366 * 86400 * 1000};
+    static const int64_t absurd_ms[] = {0, -2, INT64_MIN, INT64_MAX,
+                                        (int64_t)11 * 366 * 86400 * 1000};
     store = store_open();
     struct idem_claim claim;
     struct idem_record record;
@@ -151,9 +157,11 @@ static void pointers_that_are_null(void)
     CHECK_FAILS(idem_open(test_path, NULL, NULL), IDEM_EINVAL, "store: is NULL");
     CHECK_FAILS(idem_fingerprint(NULL, 0, NULL, NULL, 0, NULL), IDEM_EINVAL, "out: is NULL");
     request.intent_len = 5;
-    CHECK_FAILS(idem_claim(store, &request, &claim), IDEM_EINVAL, "intent: is NULL, but intent_len is 5");
+    CHECK_FAILS(idem_claim(store, &request, &claim), IDEM_EINVAL,
+                "intent: is NULL, but intent_len is 5");
     CHECK_INT(claim_key(store, "key", &claim), IDEM_CLAIMED);
-    CHECK_FAILS(idem_complete(&claim, NULL, 5, 0, 0), IDEM_EINVAL, "value: is NULL, but value_len is 5");
+    CHECK_FAILS(idem_complete(&claim, NULL, 5, 0, 0), IDEM_EINVAL,
+                "value: is NULL, but value_len is 5");
     CHECK_FAILS(idem_resolve(store, "key", 3, NULL, 5, 0), IDEM_EINVAL, "value: is NULL");
     idem_record_free(NULL);
     store_end(store);
@@ -330,10 +338,17 @@ static void a_replaced_file_is_noticed(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(key_of_a_wrong_length), TEST(times_that_cannot_be), TEST(flags_that_are_not_known),
-        TEST(structs_of_a_wrong_size), TEST(pointers_that_are_null), TEST(bytes_that_are_too_many),
-        TEST(claims_without_a_token), TEST(handles_that_are_closed), TEST(paths_that_cannot_be),
-        TEST(files_that_are_no_regions), TEST(limits_that_cannot_be), TEST(a_replaced_file_is_noticed),
-        {0}});
+    return test_run((struct test[]){TEST(key_of_a_wrong_length),
+                                    TEST(times_that_cannot_be),
+                                    TEST(flags_that_are_not_known),
+                                    TEST(structs_of_a_wrong_size),
+                                    TEST(pointers_that_are_null),
+                                    TEST(bytes_that_are_too_many),
+                                    TEST(claims_without_a_token),
+                                    TEST(handles_that_are_closed),
+                                    TEST(paths_that_cannot_be),
+                                    TEST(files_that_are_no_regions),
+                                    TEST(limits_that_cannot_be),
+                                    TEST(a_replaced_file_is_noticed),
+                                    {0}});
 }

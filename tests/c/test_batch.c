@@ -36,7 +36,8 @@ static void each_item_has_its_outcome(void)
             requests[i].fingerprint = two;
         }
     }
-    static const int expected[] = {IDEM_CLAIMED, IDEM_BUSY, IDEM_DONE, IDEM_RECLAIMED, IDEM_MISMATCH};
+    static const int expected[] = {IDEM_CLAIMED, IDEM_BUSY, IDEM_DONE, IDEM_RECLAIMED,
+                                   IDEM_MISMATCH};
     CHECK_INT(idem_claim_many(store, requests, claims, MANY), IDEM_OK);
     for (int i = 0; i < MANY; i++) {
         CHECK_INT(claims[i].status, IDEM_OK);
@@ -158,5 +159,6 @@ int main(void)
                                     TEST(a_key_twice_in_a_batch_is_claimed_once),
                                     TEST(a_bad_item_does_not_stop_the_others),
                                     TEST(lookups_tell_of_each_key),
-                                    TEST(a_full_store_refuses_new_keys_only), {0}});
+                                    TEST(a_full_store_refuses_new_keys_only),
+                                    {0}});
 }

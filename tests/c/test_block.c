@@ -82,7 +82,8 @@ static void taken_blocks_of_the_dead_are_finished(void)
     put(store, "dropped", "value");
     const uint32_t dead = inside_dead_owner(store);
     struct idem__op op = inside_begin(store);
-    struct record_shm *linked = inside_record(&op, "linked"), *dropped = inside_record(&op, "dropped");
+    struct record_shm *linked = inside_record(&op, "linked"),
+                      *dropped = inside_record(&op, "dropped");
     const struct idem__block blocks[4] = {inside_block(&op, linked), inside_value(&op, linked),
                                           inside_block(&op, dropped), inside_value(&op, dropped)};
     idem__store64(&dropped->life, idem__life_dead(0));
@@ -122,7 +123,9 @@ static void taken_blocks_of_the_living_stay(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(a_block_goes_round), TEST(only_block_beginnings_are_blocks),
+    return test_run((struct test[]){TEST(a_block_goes_round),
+                                    TEST(only_block_beginnings_are_blocks),
                                     TEST(taken_blocks_of_the_dead_are_finished),
-                                    TEST(taken_blocks_of_the_living_stay), {0}});
+                                    TEST(taken_blocks_of_the_living_stay),
+                                    {0}});
 }

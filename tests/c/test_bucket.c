@@ -37,7 +37,8 @@ static void a_dead_initialiser_is_replaced(void)
         const uint64_t itself = (uint64_t)index << LINK_TARGET_SHIFT | LINK_HEAD;
         const uint64_t behind = idem__link_target(idem__load64(head));
         struct idem__position at;
-        CHECK_INT(idem__list_find(&op, idem__head_at(op.region, 0), idem__head_order(index), &at), IDEM_OK);
+        CHECK_INT(idem__list_find(&op, idem__head_at(op.region, 0), idem__head_order(index), &at),
+                  IDEM_OK);
         CHECK_INT(idem__link_target(at.seen), itself);
         const uint64_t init = (uint64_t)(dead & LINK_OWNER_MASK) << LINK_OWNER_SHIFT | LINK_INIT;
         if (step != AFTER_LINK) { /* not in the list yet */
@@ -65,7 +66,8 @@ static void a_stopped_initialiser_is_not_waited_for(void)
     link_shm *head = idem__head_at(op.region, index);
     const uint64_t seen = idem__load64(head);
     /* This very process: another of its threads, stopped. */
-    const uint64_t init = (uint64_t)(op.thread->owner & LINK_OWNER_MASK) << LINK_OWNER_SHIFT | LINK_INIT;
+    const uint64_t init =
+        (uint64_t)(op.thread->owner & LINK_OWNER_MASK) << LINK_OWNER_SHIFT | LINK_INIT;
     idem__store64(head, init | idem__link_target(seen));
     inside_end(&op);
     CHECK(has_value(store, key, "value"));
@@ -79,6 +81,8 @@ static void a_stopped_initialiser_is_not_waited_for(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(numbers_and_orders_agree), TEST(a_dead_initialiser_is_replaced),
-                                    TEST(a_stopped_initialiser_is_not_waited_for), {0}});
+    return test_run((struct test[]){TEST(numbers_and_orders_agree),
+                                    TEST(a_dead_initialiser_is_replaced),
+                                    TEST(a_stopped_initialiser_is_not_waited_for),
+                                    {0}});
 }

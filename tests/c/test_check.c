@@ -138,7 +138,8 @@ static void a_key_with_two_records(void)
     second->order = first->order;
     memcpy(idem__record_key(second), idem__record_key(first), 8);
     second->checksum = idem__record_checksum(second);
-    CHECK_INT(idem__list_find(&op, idem__list_start(&op, first->order), first->order, &at), IDEM_OK);
+    CHECK_INT(idem__list_find(&op, idem__list_start(&op, first->order), first->order, &at),
+              IDEM_OK);
     CHECK(at.record == first && idem__list_insert(&op, &at, second));
     inside_end(&op);
     check_names(store, "I-UNIQUE");
@@ -174,7 +175,8 @@ static void a_value_of_another_record(void)
 static link_shm *link_before(struct idem__op *op, const struct record_shm *record)
 {
     struct idem__position at;
-    CHECK_INT(idem__list_find(op, idem__list_start(op, record->order), record->order, &at), IDEM_OK);
+    CHECK_INT(idem__list_find(op, idem__list_start(op, record->order), record->order, &at),
+              IDEM_OK);
     CHECK(at.record == record);
     return at.link;
 }
@@ -300,7 +302,8 @@ static void a_head_that_is_not_in_the_list(void)
     struct idem__op op = inside_begin(store);
     /* Stepped over, in the list, by the link that leads to it. */
     struct idem__position at;
-    CHECK_INT(idem__list_find(&op, idem__head_at(op.region, 0), idem__head_order(index), &at), IDEM_OK);
+    CHECK_INT(idem__list_find(&op, idem__head_at(op.region, 0), idem__head_order(index), &at),
+              IDEM_OK);
     CHECK_INT(idem__link_target(at.seen), (uint64_t)index << LINK_TARGET_SHIFT | LINK_HEAD);
     const uint64_t past = idem__link_target(idem__load64(idem__head_at(op.region, index)));
     idem__store64(at.link, (at.seen & ~LINK_TARGET_BITS) | past);
@@ -364,13 +367,23 @@ static void damage_at_random(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(a_sound_store_is_counted), TEST(an_impossible_life_word), TEST(an_impossible_block_word),
-        TEST(an_impossible_slab_word), TEST(a_record_that_was_written_over),
-        TEST(a_record_that_is_not_in_the_list), TEST(a_record_in_the_list_whose_block_is_free),
-        TEST(a_key_with_two_records), TEST(a_value_of_another_record), TEST(a_link_that_leads_nowhere),
-        TEST(a_link_beside_a_block), TEST(orders_that_decrease), TEST(a_run_that_goes_round),
-        TEST(a_head_that_links_to_itself), TEST(the_first_head_lost),
-        TEST(a_head_that_is_not_in_the_list), TEST(absurd_numbers_in_the_header),
-        TEST(damage_at_random), {0}});
+    return test_run((struct test[]){TEST(a_sound_store_is_counted),
+                                    TEST(an_impossible_life_word),
+                                    TEST(an_impossible_block_word),
+                                    TEST(an_impossible_slab_word),
+                                    TEST(a_record_that_was_written_over),
+                                    TEST(a_record_that_is_not_in_the_list),
+                                    TEST(a_record_in_the_list_whose_block_is_free),
+                                    TEST(a_key_with_two_records),
+                                    TEST(a_value_of_another_record),
+                                    TEST(a_link_that_leads_nowhere),
+                                    TEST(a_link_beside_a_block),
+                                    TEST(orders_that_decrease),
+                                    TEST(a_run_that_goes_round),
+                                    TEST(a_head_that_links_to_itself),
+                                    TEST(the_first_head_lost),
+                                    TEST(a_head_that_is_not_in_the_list),
+                                    TEST(absurd_numbers_in_the_header),
+                                    TEST(damage_at_random),
+                                    {0}});
 }

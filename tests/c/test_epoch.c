@@ -115,5 +115,6 @@ int main(void)
     return test_run((struct test[]){TEST(it_advances_when_nobody_is_inside),
                                     TEST(a_section_lets_one_advance_pass),
                                     TEST(grace_is_counted_across_the_wrap),
-                                    TEST(a_dead_reader_is_passed), {0}});
+                                    TEST(a_dead_reader_is_passed),
+                                    {0}});
 }

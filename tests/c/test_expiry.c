@@ -180,5 +180,6 @@ int main(void)
                                     TEST(a_ttl_at_completion_counts_from_then),
                                     TEST(orphans_expire_unless_held),
                                     TEST(an_expired_key_is_claimed_by_one),
-                                    TEST(expired_keys_make_room_without_a_sweep), {0}});
+                                    TEST(expired_keys_make_room_without_a_sweep),
+                                    {0}});
 }

@@ -168,7 +168,8 @@ static void invented_tokens_are_refused(void)
         struct idem_claim invented = claim;
         const int outcome = round % 3;
         if (outcome != 0) {
-            invented.block = round % 2 ? (uint32_t)test_random() : invented.block + (uint32_t)round + 1;
+            invented.block =
+                round % 2 ? (uint32_t)test_random() : invented.block + (uint32_t)round + 1;
         }
         if (outcome != 1) {
             invented.generation += 1 + (uint32_t)test_random() % 1000;
@@ -186,7 +187,9 @@ int main(void)
 {
     return test_run((struct test[]){TEST(values_of_all_sizes_come_back_whole),
                                     TEST(a_value_above_the_largest_changes_nothing),
-                                    TEST(the_retention_is_as_asked), TEST(a_claim_ends_once),
+                                    TEST(the_retention_is_as_asked),
+                                    TEST(a_claim_ends_once),
                                     TEST(a_token_never_fits_a_later_record),
-                                    TEST(invented_tokens_are_refused), {0}});
+                                    TEST(invented_tokens_are_refused),
+                                    {0}});
 }

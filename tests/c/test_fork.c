@@ -178,5 +178,6 @@ int main(void)
                                     TEST(children_of_a_preloaded_parent_are_owners),
                                     TEST(a_surviving_child_does_not_keep_the_claims),
                                     TEST(forking_beside_threads),
-                                    TEST(an_anonymous_store_is_shared_by_fork), {0}});
+                                    TEST(an_anonymous_store_is_shared_by_fork),
+                                    {0}});
 }

@@ -201,7 +201,8 @@ static void room_is_found_wherever_it_is(void)
     CHECK(store_stats(store).slabs > 1500);
     for (int round = 0; round < ROUNDS; round++) {
         /* Two slabs full of values, somewhere. */
-        const uint32_t at = (uint32_t)(test_random() % (keys / ROUNDS - 8)) + keys / ROUNDS * (uint32_t)round;
+        const uint32_t at =
+            (uint32_t)(test_random() % (keys / ROUNDS - 8)) + keys / ROUNDS * (uint32_t)round;
         struct idem_claim claim;
         char value[BIG] = "";
         for (uint32_t i = 0; i < 4; i++) {
@@ -221,5 +222,6 @@ int main(void)
                                     TEST(a_full_store_can_release_and_reclaim),
                                     TEST(room_returns_after_forgetting),
                                     TEST(room_returns_after_expiry),
-                                    TEST(room_is_found_wherever_it_is), {0}});
+                                    TEST(room_is_found_wherever_it_is),
+                                    {0}});
 }

@@ -114,6 +114,6 @@ static void memory_follows_the_keys(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(a_million_keys_come_under_load),
-                                    TEST(memory_follows_the_keys), {0}});
+    return test_run(
+        (struct test[]){TEST(a_million_keys_come_under_load), TEST(memory_follows_the_keys), {0}});
 }

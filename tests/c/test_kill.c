@@ -217,6 +217,6 @@ static void workers_die_in_a_tiny_store(void) { kill_at_random(STORE_SMALLEST_BY
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(workers_die_in_a_roomy_store),
-                                    TEST(workers_die_in_a_tiny_store), {0}});
+    return test_run((struct test[]){
+        TEST(workers_die_in_a_roomy_store), TEST(workers_die_in_a_tiny_store), {0}});
 }

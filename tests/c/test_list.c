@@ -99,7 +99,8 @@ static void a_marked_record_counts_until_it_is_unlinked(void)
     for (uint32_t index = 0;; index++) {
         CHECK(idem__block_at(op.region, idem__block_number(idem__block_slab(block.number), index),
                              FAMILY_RECORD, &fresh));
-        if (idem__block_take(&op, fresh.slab, fresh.word, idem__load64(fresh.word), &fresh.generation) &&
+        if (idem__block_take(&op, fresh.slab, fresh.word, idem__load64(fresh.word),
+                             &fresh.generation) &&
             fresh.number != block.number) {
             break;
         }
@@ -134,5 +135,6 @@ int main(void)
     return test_run((struct test[]){TEST(keys_are_found_in_any_order_of_insertion),
                                     TEST(a_new_record_goes_before_the_dead_one),
                                     TEST(inserting_at_a_changed_link_fails),
-                                    TEST(a_marked_record_counts_until_it_is_unlinked), {0}});
+                                    TEST(a_marked_record_counts_until_it_is_unlinked),
+                                    {0}});
 }

@@ -10,8 +10,8 @@ static bool stands_in_the_region(idem_store *store, const char *text)
     bool found = false;
     for (uint32_t slab = 1; slab < idem__slab_high(op.region) && !found; slab++) {
         if (idem__slab_state(idem__load64(&op.region->slab_table[slab].state)) == SLAB_ACTIVE) {
-            found = memmem(idem__slab_base(op.region, slab), (size_t)1 << op.region->slab_shift, text,
-                           strlen(text)) != NULL;
+            found = memmem(idem__slab_base(op.region, slab), (size_t)1 << op.region->slab_shift,
+                           text, strlen(text)) != NULL;
         }
     }
     inside_end(&op);
@@ -57,8 +57,8 @@ static void a_killed_forget_is_finished_by_others(void)
         } else { /* the value's block is visited before the record's */
             op = inside_begin(store);
             struct idem__block value;
-            CHECK(idem__block_at(op.region, idem__life_value(idem__load64(&record->life)), FAMILY_VALUE,
-                                 &value));
+            CHECK(idem__block_at(op.region, idem__life_value(idem__load64(&record->life)),
+                                 FAMILY_VALUE, &value));
             (void)idem__hand_visit(&op, &value, FAMILY_VALUE, idem__load64(value.word));
             inside_end(&op);
             CHECK(idem_sweep(store, 0) >= 0);
@@ -89,7 +89,8 @@ static void a_late_wipe_leaves_a_reused_value_alone(void)
     op = inside_begin(store);
     /* Its next user writes the bytes, while the header is still the old one. */
     CHECK(idem__block_at(op.region, value.number, FAMILY_VALUE, &again));
-    CHECK(idem__block_take(&op, again.slab, again.word, idem__load64(again.word), &again.generation));
+    CHECK(
+        idem__block_take(&op, again.slab, again.word, idem__load64(again.word), &again.generation));
     char *bytes = again.content + sizeof(struct value_shm);
     memcpy(bytes, "new", 4);
     (void)idem__hand_visit(&op, &block, FAMILY_RECORD, idem__load64(block.word));
@@ -177,6 +178,7 @@ int main(void)
                                     TEST(a_killed_forget_is_finished_by_others),
                                     TEST(a_late_wipe_leaves_a_reused_value_alone),
                                     TEST(forget_refuses_what_is_being_run),
-                                    TEST(touch_sets_the_retention), TEST(resolve_ends_orphans_only),
+                                    TEST(touch_sets_the_retention),
+                                    TEST(resolve_ends_orphans_only),
                                     {0}});
 }

@@ -92,7 +92,8 @@ static void race_for_many(void *argument)
         size *= 2;
     }
     line_up(racer->course, 0);
-    for (uint32_t i = 0, at = (uint32_t)test_random() % size; i < size; i++, at = (at + step) % size) {
+    for (uint32_t i = 0, at = (uint32_t)test_random() % size; i < size;
+         i++, at = (at + step) % size) {
         if (at >= MANY_KEYS) {
             continue;
         }
@@ -172,7 +173,9 @@ static void values_belong_to_their_keys(void) { race(0, complete_and_forget); }
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(one_wins_each_round), TEST(one_wins_each_of_many_keys),
+    return test_run((struct test[]){TEST(one_wins_each_round),
+                                    TEST(one_wins_each_of_many_keys),
                                     TEST(a_released_key_has_one_owner_at_a_time),
-                                    TEST(values_belong_to_their_keys), {0}});
+                                    TEST(values_belong_to_their_keys),
+                                    {0}});
 }

@@ -4,7 +4,10 @@
 
 #include "store.h"
 
-static idem_store *inspect(void) { return store_open_with(0, IDEM_OPEN_READONLY | IDEM_OPEN_EXISTING); }
+static idem_store *inspect(void)
+{
+    return store_open_with(0, IDEM_OPEN_READONLY | IDEM_OPEN_EXISTING);
+}
 
 /* Opened for inspection in a process of its own, as a tool would. */
 static void look_at_everything(void *argument)
@@ -116,8 +119,10 @@ static void churn(void *argument)
         key[6] = (char)('a' + round % 16);
         const struct idem_request request = request_of(key);
         memset(value, key[6], sizeof(value));
-        if (idem_claim(churn->store, &request, &claim) == IDEM_OK && claim.outcome == IDEM_CLAIMED) {
-            CHECK_INT(idem_complete(&claim, value, round % sizeof(value), IDEM_FOREVER, 0), IDEM_OK);
+        if (idem_claim(churn->store, &request, &claim) == IDEM_OK &&
+            claim.outcome == IDEM_CLAIMED) {
+            CHECK_INT(idem_complete(&claim, value, round % sizeof(value), IDEM_FOREVER, 0),
+                      IDEM_OK);
             CHECK_INT(idem_forget(churn->store, key, strlen(key), 0), IDEM_OK);
         }
         idem_record_free(&claim.record);
@@ -180,7 +185,9 @@ static void reading_beside_changes_tells_the_truth(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(everything_is_seen_without_a_slot), TEST(writing_is_refused),
+    return test_run((struct test[]){TEST(everything_is_seen_without_a_slot),
+                                    TEST(writing_is_refused),
                                     TEST(reading_needs_no_permission_to_write),
-                                    TEST(reading_beside_changes_tells_the_truth), {0}});
+                                    TEST(reading_beside_changes_tells_the_truth),
+                                    {0}});
 }

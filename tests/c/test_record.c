@@ -66,8 +66,13 @@ static void parts_follow_each_other(void)
 
 static void the_checksum_covers_what_is_immutable(void)
 {
-    const struct record_shm record = {.order = 77, .created_ns = 5, .ttl_s = 6, .grace_ms = 7,
-                                      .key_len = 8, .flags = 1, .intent_len = 9};
+    const struct record_shm record = {.order = 77,
+                                      .created_ns = 5,
+                                      .ttl_s = 6,
+                                      .grace_ms = 7,
+                                      .key_len = 8,
+                                      .flags = 1,
+                                      .intent_len = 9};
     const uint32_t sum = idem__record_checksum(&record);
     struct record_shm changed[7] = {record, record, record, record, record, record, record};
     changed[0].order++;
@@ -89,7 +94,8 @@ static void the_checksum_covers_what_is_immutable(void)
 static void values_keep_length_and_time(void)
 {
     for (int i = 0; i < ROUNDS; i++) {
-        const uint64_t length = test_random() & VALUE_LENGTH_MAX, at_ms = test_random() >> VALUE_LENGTH_BITS;
+        const uint64_t length = test_random() & VALUE_LENGTH_MAX,
+                       at_ms = test_random() >> VALUE_LENGTH_BITS;
         const struct value_shm value = {.length_completed = at_ms << VALUE_LENGTH_BITS | length};
         CHECK_INT(idem__value_length(&value), length);
         CHECK_INT(idem__value_completed_ms(&value), at_ms);
@@ -98,7 +104,9 @@ static void values_keep_length_and_time(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(bytes_come_back_as_they_went_in), TEST(parts_follow_each_other),
+    return test_run((struct test[]){TEST(bytes_come_back_as_they_went_in),
+                                    TEST(parts_follow_each_other),
                                     TEST(the_checksum_covers_what_is_immutable),
-                                    TEST(values_keep_length_and_time), {0}});
+                                    TEST(values_keep_length_and_time),
+                                    {0}});
 }

@@ -116,6 +116,6 @@ static void two_who_raise_the_limit_agree(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(a_full_store_is_enlarged_under_load),
-                                    TEST(two_who_raise_the_limit_agree), {0}});
+    return test_run((struct test[]){
+        TEST(a_full_store_is_enlarged_under_load), TEST(two_who_raise_the_limit_agree), {0}});
 }

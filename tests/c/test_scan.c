@@ -23,7 +23,8 @@ static uint32_t scan(idem_store *store, uint8_t seen[KEYS])
         const unsigned long number = strtoul(key + 4, NULL, 10);
         CHECK(number < KEYS);
         CHECK(record.state != IDEM_STATE_DONE || has_bytes(record.value, record.value_len, key));
-        CHECK(record.state != IDEM_STATE_ORPHANED || has_bytes(record.intent, record.intent_len, key));
+        CHECK(record.state != IDEM_STATE_ORPHANED ||
+              has_bytes(record.intent, record.intent_len, key));
         seen[number]++;
         count++;
     }
@@ -113,6 +114,6 @@ static void a_scan_beside_changes_misses_nothing(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(every_key_is_met_once),
-                                    TEST(a_scan_beside_changes_misses_nothing), {0}});
+    return test_run((struct test[]){
+        TEST(every_key_is_met_once), TEST(a_scan_beside_changes_misses_nothing), {0}});
 }

@@ -44,7 +44,8 @@ static void empty_slabs_go_back(void)
     empty(store, KEYS);
     (void)used_after_sweep(store);
     count_states(store, counts);
-    CHECK_INT(counts[SLAB_ACTIVE] + counts[SLAB_DRAINING] + counts[SLAB_INIT] + counts[SLAB_PUNCH], 0);
+    CHECK_INT(counts[SLAB_ACTIVE] + counts[SLAB_DRAINING] + counts[SLAB_INIT] + counts[SLAB_PUNCH],
+              0);
     const struct idem_stats after = store_stats(store);
     CHECK(after.allocated_bytes <= before + counts[SLAB_INDEX] * after.slab_bytes);
     fill(store, KEYS, "value");
@@ -114,7 +115,8 @@ static void only_the_dead_lose_a_slab(void)
             }
             CHECK_INT(status, IDEM_EFULL);
             CHECK_INT(idem__load64(&entry->state) == word, !dead);
-            idem__store64(&entry->state, idem__load64(&entry->state) == word ? 0 : idem__load64(&entry->state));
+            idem__store64(&entry->state,
+                          idem__load64(&entry->state) == word ? 0 : idem__load64(&entry->state));
             store_end(store);
         }
     }
@@ -152,5 +154,6 @@ int main(void)
     return test_run((struct test[]){TEST(empty_slabs_go_back),
                                     TEST(generations_rise_across_lives_of_a_slab),
                                     TEST(only_the_dead_lose_a_slab),
-                                    TEST(a_named_chunk_of_the_dead_stays_an_index), {0}});
+                                    TEST(a_named_chunk_of_the_dead_stays_an_index),
+                                    {0}});
 }

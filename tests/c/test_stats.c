@@ -72,6 +72,8 @@ static void processes_are_counted_while_they_live(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(a_new_store_is_empty), TEST(keys_are_counted_by_state),
-                                    TEST(processes_are_counted_while_they_live), {0}});
+    return test_run((struct test[]){TEST(a_new_store_is_empty),
+                                    TEST(keys_are_counted_by_state),
+                                    TEST(processes_are_counted_while_they_live),
+                                    {0}});
 }

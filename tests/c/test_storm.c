@@ -18,7 +18,8 @@ struct storm {
 static void claim_and_give_back(void *argument)
 {
     const struct storm *storm = argument;
-    static const char *const keys[KEYS] = {"first", "second", "the third, which is somewhat longer"};
+    static const char *const keys[KEYS] = {"first", "second",
+                                           "the third, which is somewhat longer"};
     for (uint32_t round = 0; round < ROUNDS / PROCESSES / PHASES; round++) {
         const struct idem_request request = request_of(keys[round % KEYS]);
         struct idem_claim claim = no_claim();
@@ -109,5 +110,6 @@ int main(void)
 {
     return test_run((struct test[]){TEST(released_claims_leave_nothing),
                                     TEST(forgotten_keys_leave_nothing),
-                                    TEST(abandoned_claims_stay_one_record), {0}});
+                                    TEST(abandoned_claims_stay_one_record),
+                                    {0}});
 }

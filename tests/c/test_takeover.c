@@ -320,10 +320,15 @@ static void forgetting_asks_whether_the_owner_lives(void)
 
 int main(void)
 {
-    return test_run((struct test[]){
-        TEST(a_killed_owners_claim_is_taken_over), TEST(every_claim_of_a_dead_owner_is_taken_over),
-        TEST(one_heir_takes_over), TEST(a_stopped_owner_keeps_its_claim),
-        TEST(a_held_key_of_a_dead_owner_waits_for_a_person), TEST(a_lookup_sees_the_orphan),
-        TEST(a_crash_grace_is_waited_for), TEST(a_waiting_claim_takes_over),
-        TEST(attempts_are_counted_across_deaths), TEST(forgetting_asks_whether_the_owner_lives), {0}});
+    return test_run((struct test[]){TEST(a_killed_owners_claim_is_taken_over),
+                                    TEST(every_claim_of_a_dead_owner_is_taken_over),
+                                    TEST(one_heir_takes_over),
+                                    TEST(a_stopped_owner_keeps_its_claim),
+                                    TEST(a_held_key_of_a_dead_owner_waits_for_a_person),
+                                    TEST(a_lookup_sees_the_orphan),
+                                    TEST(a_crash_grace_is_waited_for),
+                                    TEST(a_waiting_claim_takes_over),
+                                    TEST(attempts_are_counted_across_deaths),
+                                    TEST(forgetting_asks_whether_the_owner_lives),
+                                    {0}});
 }

@@ -337,7 +337,9 @@ static void closing_waits_for_calls_in_flight(void)
 
 int main(void)
 {
-    return test_run((struct test[]){TEST(all_calls_at_once), TEST(all_calls_at_once_in_a_tiny_store),
+    return test_run((struct test[]){TEST(all_calls_at_once),
+                                    TEST(all_calls_at_once_in_a_tiny_store),
                                     TEST(one_of_two_ends_a_claim),
-                                    TEST(closing_waits_for_calls_in_flight), {0}});
+                                    TEST(closing_waits_for_calls_in_flight),
+                                    {0}});
 }

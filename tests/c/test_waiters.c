@@ -159,7 +159,8 @@ static void play(void *argument)
         put(table->store, mine, "v");
         idem_record_init(&record, sizeof(record));
         int status;
-        while ((status = idem_wait(table->store, other, strlen(other), LONG_MS, &record)) != IDEM_OK) {
+        while ((status = idem_wait(table->store, other, strlen(other), LONG_MS, &record)) !=
+               IDEM_OK) {
             CHECK_INT(status, IDEM_ENOTFOUND); /* not claimed yet */
         }
         CHECK_INT(record.state, IDEM_STATE_DONE);
@@ -185,5 +186,6 @@ int main(void)
                                     TEST(forgetting_lets_one_of_them_claim),
                                     TEST(a_death_is_noticed_without_a_wake_up),
                                     TEST(a_lease_lets_one_of_them_reclaim),
-                                    TEST(two_processes_answer_each_other), {0}});
+                                    TEST(two_processes_answer_each_other),
+                                    {0}});
 }
