@@ -129,6 +129,20 @@ MODELS = {
         },
         large=(("SCENE_PROCESS", "SCENE_CRASH", "SCENE_LEASE", "SCENE_HOLD"),),
     ),
+    "owner": Model(
+        scenes=((),),
+        mutations={"COUNTER_FIRST": (), "NO_RECHECK": ()},
+    ),
+    "epoch": Model(
+        scenes=(("SCENE_RIVAL",), ("SCENE_CRASH",)),
+        mutations={
+            "CLEAR_ANOTHERS": ("SCENE_CRASH",),
+            "NO_FENCE": ("SCENE_RIVAL",),
+            "COUNT_FIRST": ("SCENE_RIVAL",),
+            "STORE_G": ("SCENE_RIVAL",),
+        },
+        large=(("SCENE_CRASH", "SCENE_THIRD"),),
+    ),
 }
 
 
