@@ -48,8 +48,11 @@ int idem_claim(idem_store *store, const struct idem_request *request, struct ide
 int idem_claim_many(idem_store *store, const struct idem_request *requests,
                     struct idem_claim *claims, size_t n)
 {
-    enum { GROUP = 32 }; /* as many misses as a core overlaps, and a short section */
+    enum {
+        GROUP = IDEM__PREFETCH_MAX
+    }; /* as many misses as a core overlaps, and a short section */
     uint64_t orders[GROUP];
+    const struct record_shm *ahead[GROUP];
     int checks[GROUP];
     struct idem__op op;
     int first_failure = IDEM_OK, status = idem__call_begin(store, true, &op);
@@ -71,18 +74,14 @@ int idem_claim_many(idem_store *store, const struct idem_request *requests,
             if (!checks[i]) {
                 checks[i] = idem__check_struct("claims", &claim[i], sizeof *claims);
             }
+            orders[i] = 0;
             if (!checks[i]) {
                 claim_reset(&claim[i], store);
                 orders[i] = idem__hash(op.region->header, request[i].key, request[i].key_len) | 1;
-                idem__list_prefetch(op.region, orders[i]);
             }
         }
         idem__op_enter(&op);
-        for (size_t i = 0; i < count; i++) {
-            if (!checks[i]) {
-                idem__prefetch_record(op.region, orders[i]);
-            }
-        }
+        idem__list_prefetch(op.region, orders, count, ahead);
         for (size_t i = 0; i < count; i++) {
             struct idem__report report = {.out = &claim[i].record};
             if (!checks[i]) {

@@ -98,10 +98,14 @@ IDEM_HOT link_shm *idem__list_start(struct idem__op *op, uint64_t order)
     return idem__bucket_open(op, order, log2);
 }
 
-/* Prefetches the head word of a bucket. */
-void idem__list_prefetch(const struct idem__region *region, uint64_t order);
-/* For prefetching: the record that the bucket's own head links to now, or NULL. Inside a section. */
-const struct record_shm *idem__list_peek_first(const struct idem__region *region, uint64_t order);
+/*
+ * Prefetches for `count` <= IDEM__PREFETCH_MAX orders (0: none) the heads, then the records behind them,
+ * in loops of few instructions: a core overlaps only misses that its window of some 400 holds. Inside a
+ * section. `records`: where each search is likely to end, or NULL.
+ */
+#define IDEM__PREFETCH_MAX 32u
+void idem__list_prefetch(const struct idem__region *region, const uint64_t *orders, size_t count,
+                         const struct record_shm **records);
 
 /* The errors of a link that leads nowhere, and of a node out of order: IDEM_ECORRUPT. */
 int idem__list_bad_link(uint64_t link);

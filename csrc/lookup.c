@@ -133,8 +133,11 @@ int idem_lookup(idem_store *store, const void *key, size_t key_len, struct idem_
 int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *key_lens,
                      struct idem_record *records, int *statuses, size_t n)
 {
-    enum { GROUP = 32 }; /* as many misses as a core overlaps, and a short section */
+    enum {
+        GROUP = IDEM__PREFETCH_MAX
+    }; /* as many misses as a core overlaps, and a short section */
     uint64_t orders[GROUP];
+    const struct record_shm *ahead[GROUP];
     struct idem__op op;
     int status = idem__call_begin(store, false, &op);
     if (status) {
@@ -155,23 +158,15 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
             if (!results[i]) {
                 results[i] = idem__check_struct("records", &records[begin + i], sizeof *records);
             }
+            orders[i] = 0;
             if (!results[i]) {
                 idem__report_reset(&records[begin + i]);
                 orders[i] = idem__hash(op.region->header, key, key_len) | 1;
-                idem__list_prefetch(op.region, orders[i]);
             }
         }
         idem__op_enter(&op);
-        for (size_t i = 0; i < count; i++) {
-            if (!results[i]) {
-                idem__prefetch_record(op.region, orders[i]);
-            }
-        }
-        for (size_t i = 0; i < count; i++) {
-            if (!results[i]) {
-                idem__prefetch_value(op.region, orders[i]);
-            }
-        }
+        idem__list_prefetch(op.region, orders, count, ahead);
+        idem__prefetch_values(op.region, ahead, count);
         for (size_t i = 0; i < count; i++) {
             struct idem__report report = {.out = &records[begin + i]};
             if (!results[i]) {

@@ -96,19 +96,12 @@ int idem__report_fill(const struct idem__op *op, const struct record_shm *record
     return idem__report_fill_hot(op, record, look, contents, report);
 }
 
-void idem__prefetch_record(const struct idem__region *region, uint64_t order)
+void idem__prefetch_values(const struct idem__region *region,
+                           const struct record_shm *const *records, size_t count)
 {
-    const char *record = (const char *)idem__list_peek_first(region, order);
-    if (record) {
-        __builtin_prefetch(record);
-        __builtin_prefetch(record + IDEM_CACHE_LINE_BYTES);
-    }
-}
-
-void idem__prefetch_value(const struct idem__region *region, uint64_t order)
-{
-    const struct record_shm *record = idem__list_peek_first(region, order);
-    if (record) {
-        (void)idem__look_at(region, record);
+    for (size_t i = 0; i < count; i++) {
+        if (records[i]) {
+            (void)idem__look_at(region, records[i]);
+        }
     }
 }

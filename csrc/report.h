@@ -210,9 +210,9 @@ IDEM_HOT int idem__report_fill_hot(const struct idem__op *op, const struct recor
 int idem__report_fill(const struct idem__op *op, const struct record_shm *record,
                       const struct idem__look *look, bool contents, struct idem__report *report);
 
-/* Prefetches the first record in a bucket; and, when that has come, its value if it is done. */
-void idem__prefetch_record(const struct idem__region *region, uint64_t order);
-void idem__prefetch_value(const struct idem__region *region, uint64_t order);
+/* Prefetches the values of records that are done; NULL among them is passed over. */
+void idem__prefetch_values(const struct idem__region *region,
+                           const struct record_shm *const *records, size_t count);
 
 /* Copies the record's key: out->key. IDEM_OK, REPORT_BUFFER, IDEM_ECORRUPT. Call it after the fill. */
 int idem__report_key(const struct idem__op *op, const struct record_shm *record,
