@@ -217,7 +217,8 @@ int idem_abandon(struct idem_claim *claim);
 /* Sets the claim's lease to end lease_ms from now; 0 = no lease. */
 int idem_renew(struct idem_claim *claim, int64_t lease_ms);
 
-/* Reads a key: IDEM_OK and `record`, or IDEM_ENOTFOUND. Lock-free; writes no key (it may put a bucket head of the index in). */
+/* Reads a key: IDEM_OK and `record`, or IDEM_ENOTFOUND. Lock-free; changes no key (at most it puts a
+   head of the index in). */
 int idem_lookup(idem_store *store, const void *key, size_t key_len, struct idem_record *record);
 /* As idem_lookup for `n` keys; status of each in `statuses`, overlapping their cache misses. */
 int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *key_lens,
