@@ -71,6 +71,7 @@ int idem__map(struct idem__region *region, const struct idem__file *file, const 
     region->chunk_shift = shift - LOG2_LINKS_BYTES;
     region->class_count = idem__classes_make(region->classes, shift);
     region->max_value_bytes = file->header.max_value_bytes;
+    idem__poke32(&region->slabs_in_file, 0); /* seen at the first use */
     region->map_bytes = bytes;
     return IDEM_OK;
 }

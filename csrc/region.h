@@ -39,6 +39,7 @@ struct idem__region {
     uint32_t chunk_shift; /* log2 of the buckets in an index chunk: slab_shift - 3 */
     uint32_t class_count;
     uint32_t max_value_bytes;
+    idem__a32 slabs_in_file; /* as far as the file was seen to reach; grows when it is resized */
     uint64_t map_bytes;
     bool readonly;
     bool anonymous;
@@ -110,6 +111,9 @@ static inline int idem__region_check_replaced(struct idem__region *region, uint6
     return idem__region_replaced_due(region, now_ms) ? idem__region_ask_replaced(region, now_ms)
                                                      : IDEM_OK;
 }
+
+/* How many of `high` slabs the file has room for: asks the file system. */
+uint32_t idem__region_slabs_in_file(const struct idem__region *region, uint32_t high);
 
 /* The region's file descriptor, verified to be still the region's (a daemon may have closed it), or
    reopened by path; -1 and errno if it cannot be had. Do not close. */

@@ -206,6 +206,22 @@ static bool is_replaced(struct idem__region *region)
     return !is_ours(region, atomic_load(&region->fd), &own) || own.st_nlink == 0;
 }
 
+uint32_t idem__region_slabs_in_file(const struct idem__region *region, uint32_t high)
+{
+    struct idem__region *own = (struct idem__region *)(uintptr_t)region;
+    struct stat stat;
+    const int kept_errno = errno;
+    if (verified_fd(own, &stat) >= 0) {
+        const uint64_t area = (uint64_t)stat.st_size - IDEM__SLAB_AREA_OFF;
+        const uint64_t slabs =
+            (uint64_t)stat.st_size < IDEM__SLAB_AREA_OFF ? 0 : area >> region->slab_shift;
+        idem__poke32(&own->slabs_in_file, (uint32_t)idem__min_u64(slabs, IDEM__SLABS_MAX));
+    }
+    errno = kept_errno;
+    /* Where the file cannot be asked any more: as far as it was seen. */
+    return (uint32_t)idem__min_u64(high, idem__peek32(&own->slabs_in_file));
+}
+
 int idem__region_ask_replaced(struct idem__region *region, uint64_t now_ms)
 {
     const int kept_errno = errno;

@@ -74,8 +74,11 @@ struct idem__block {
 
 static inline uint32_t idem__slab_high(const struct idem__region *region)
 {
+    /* The header is not believed beyond the file: reading there would be a SIGBUS. */
     uint32_t high = idem__load32(&region->header->slab_high);
-    return high > IDEM__SLABS_MAX ? IDEM__SLABS_MAX : high;
+    return IDEM_LIKELY(high <= idem__peek32(&region->slabs_in_file))
+               ? high
+               : idem__region_slabs_in_file(region, high);
 }
 /* Does the slab table have this entry? */
 static inline bool idem__slab_known(const struct idem__region *region, uint32_t slab)
