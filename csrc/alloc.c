@@ -195,6 +195,10 @@ static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint
 static void choose_next(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
                         uint32_t klass)
 {
+    if (cursor->searched_ms == op->now_ms) {
+        return; /* the clock goes by ticks: nothing more has expired */
+    }
+    cursor->searched_ms = op->now_ms;
     uint32_t high = idem__slab_high(op->region);
     for (uint32_t i = 0; i < CLEAN_SEARCH_MAX && i < high; i++) {
         uint32_t slab = op->thread->table_position = (op->thread->table_position + 1) % high;
@@ -204,6 +208,7 @@ static void choose_next(struct idem__op *op, struct idem__cursor *cursor, enum i
             /* Others look elsewhere for a while: not for ever, this thread may die or turn idle. */
             idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S);
             begin_lap(op, &cursor->next, slab, family, klass, 0);
+            cursor->searched_ms = 0;
             return;
         }
     }

@@ -57,7 +57,10 @@ IDEM_HOT int idem__block_alloc(struct idem__op *op, enum idem__family family, ui
                       (uint32_t)idem__load64(&lap->entry->state) != lap->state || /* [S3] */
                       !idem__lap_take(op, lap, &op->region->classes[klass],
                                       idem__load64(&lap->words[lap->index]), block))) {
-        return idem__alloc_slow(op, family, klass, bound_s, block);
+        struct idem__block found; /* or *block would have to be in memory in the common case too */
+        int status = idem__alloc_slow(op, family, klass, bound_s, &found);
+        *block = found;
+        return status;
     }
     return IDEM_LIKELY(--lap->untold > 0) ? IDEM_OK
                                           : idem__alloc_upkeep(op, family, klass, bound_s);

@@ -1,14 +1,14 @@
-#include "claim.h"
-
-#include "call.h"
+#include "hash.h"
+#include "judge.h"
+#include "nap.h"
 #include "reclaim.h"
 
-/* Results of judge() beside statuses and REPORT_BUFFER. */
-#define CLAIM_LOOK_AT_FILE 4 /* first ask whether the file is still there, outside the section */
-#define JUDGE_GONE 3         /* the record is DEAD: the key is absent as far as it goes */
+#define CLAIM_LOOK_AT_FILE \
+    4 /* a result: first ask whether the file is still there, outside the section */
 
-IDEM_COLD int idem__claim_fail(const struct idem__region *region,
-                               const struct idem_request *request)
+/* What is wrong with a request, or IDEM_OK: has an intent. */
+static IDEM_COLD int fail_request(const struct idem__region *region,
+                                  const struct idem_request *request)
 {
     int status = idem__check_struct("request", request, sizeof *request);
     if (!status) {
@@ -46,183 +46,22 @@ IDEM_COLD int idem__claim_fail(const struct idem__region *region,
     return IDEM_OK;
 }
 
-static uint32_t lease_from(uint64_t now_ms, uint64_t created_ms, int64_t lease_ms)
+/* Checks a request's arguments. */
+IDEM_HOT int check_request(const struct idem__region *region, const struct idem_request *request)
 {
-    if (lease_ms == 0) {
-        return 0;
-    }
-    return idem__lease_encode((now_ms > created_ms ? now_ms - created_ms : 0) + (uint64_t)lease_ms);
-}
-
-static void grant(struct idem_claim *claim, enum idem_outcome outcome, const struct idem__op *op,
-                  const struct idem__block *block)
-{
-    claim->outcome = outcome;
-    claim->owner = op->thread->owner;
-    claim->block = block->number;
-    claim->generation = block->generation;
-}
-
-/* Tells the outcome: 0, or what idem__report_fill says. */
-static int tell(const struct idem__op *op, const struct record_shm *record,
-                const struct idem__look *look, enum idem_outcome outcome, struct idem_claim *claim,
-                struct idem__report *report)
-{
-    bool contents = outcome == IDEM_DONE || outcome == IDEM_HELD || outcome == IDEM_RECLAIMED;
-    int status = idem__report_fill(op, record, look, contents, report);
-    if (!status) {
-        claim->outcome = outcome;
-    }
-    return status;
-}
-
-static bool mismatches(const struct idem__op *op, const struct record_shm *record,
-                       const struct idem_request *request)
-{
-    return request->fingerprint && record->flags & RECORD_FINGERPRINT &&
-           idem__record_fits(op->region, record) &&
-           !idem__same_bytes(idem__record_fingerprint(record), request->fingerprint,
-                             IDEM_FINGERPRINT_SIZE);
-}
-
-/* Takes the claim over: the life word is ORPHANED, or PENDING with its lease run out. */
-static int take_over(struct idem__op *op, struct record_shm *record, const struct idem__look *look,
-                     const struct idem_request *request, struct idem_claim *claim,
-                     struct idem__report *report)
-{
-    struct idem__block block;
-    if (!idem__block_of(op->region, record, FAMILY_RECORD, &block)) {
-        return idem__fail(IDEM_ECORRUPT,
-                          "the region is damaged: the index leads into the middle of a block; "
-                          "restore the file or create a new one");
-    }
-    block.generation = record->generation;
-    /* The earlier intent is copied before: afterwards there must be nothing left that can fail. */
-    int status = tell(op, record, look, IDEM_RECLAIMED, claim, report);
-    if (status) {
-        return status;
-    }
-    uint64_t life = look->life;
-    uint32_t attempt = idem__life_attempt(life) + 1;
-    uint32_t lease = lease_from(op->now_ms, idem__record_created_ms(record), request->lease_ms);
-    if (!idem__cas64(&record->life, &life, idem__life_pending(op->thread->owner, attempt, lease))) {
-        claim->outcome = 0;
-        return REPORT_AGAIN;
-    }
-    grant(claim, IDEM_RECLAIMED, op, &block);
-    claim->record.attempt = (int32_t)attempt;
-    claim->record.state = IDEM_STATE_PENDING;
-    claim->record.lease_left_ms = request->lease_ms ? request->lease_ms : -1;
-    return IDEM_OK;
-}
-
-/* What a record of this key that is not done means for the claim. */
-static int judge_open(struct idem__op *op, struct record_shm *record, const struct idem__look *look,
-                      bool mismatch, const struct idem_request *request, struct idem_claim *claim,
-                      struct idem__report *report)
-{
-    uint64_t life = look->life;
-    uint32_t attempt = idem__life_attempt(life);
-    bool hold = record->flags & RECORD_HOLD || attempt >= LIFE_ATTEMPT_MAX;
-    switch (idem__life_state(life)) {
-    case LIFE_DEAD:
-        return JUDGE_GONE;
-    case LIFE_PENDING:
-        if (IDEM_UNLIKELY(!idem__owner_issued(op->region, idem__life_owner(life)))) {
-            break;
-        }
-        if (idem__owner_dead(op->region, idem__life_owner(life))) {
-            idem__record_orphan(op, record, &life);
-            return REPORT_AGAIN;
-        }
-        if (mismatch) {
-            return tell(op, record, look, IDEM_MISMATCH, claim, report);
-        }
-        if (op->now_ms < idem__lease_end_ms(record, life)) {
-            return tell(op, record, look, IDEM_BUSY, claim, report);
-        }
-        if (hold) {
-            idem__record_orphan(op, record, &life);
-            return REPORT_AGAIN;
-        }
-        return take_over(op, record, look, request, claim, report);
-    case LIFE_ORPHANED:
-        if (mismatch) {
-            return tell(op, record, look, IDEM_MISMATCH, claim, report);
-        }
-        if (hold) {
-            return tell(op, record, look, IDEM_HELD, claim, report);
-        }
-        if (op->now_ms < idem__life_since_ms(life) + record->grace_ms) {
-            return tell(op, record, look, IDEM_BUSY, claim, report);
-        }
-        return take_over(op, record, look, request, claim, report);
-    default:
-        break;
-    }
-    return idem__fail(IDEM_ECORRUPT,
-                      "the region is damaged: a record of order %#llx has the impossible state "
-                      "%#llx; restore the file or create a new one",
-                      (unsigned long long)record->order, (unsigned long long)life);
-}
-
-/* What a record of this very key, as it was looked at, means for the claim. */
-static int judge(struct idem__op *op, struct record_shm *record, struct idem__look look,
-                 const struct idem_request *request, struct idem_claim *claim,
-                 struct idem__report *report)
-{
-    for (;; look = idem__look_at(op->region, record)) {
-        int result;
-        if (IDEM_UNLIKELY(idem__life_expired(record, look.life, op->now_ms))) {
-            uint64_t dead = idem__life_dead(look.life);
-            result = idem__cas64(&record->life, &look.life, dead) ? JUDGE_GONE : REPORT_AGAIN;
-        } else {
-            bool mismatch = mismatches(op, record, request);
-            result =
-                idem__life_state(look.life) == LIFE_DONE
-                    ? tell(op, record, &look, mismatch ? IDEM_MISMATCH : IDEM_DONE, claim, report)
-                    : judge_open(op, record, &look, mismatch, request, claim, report);
-        }
-        if (result != REPORT_AGAIN) {
-            return result;
-        }
-    }
-}
-
-/* What stands behind a claim that goes on: a record of the key that has ended. */
-struct ended {
-    struct record_shm *record; /* NULL: none */
-    uint64_t newest_ns;
-};
-
-/* Judges the records of the key in a run of its order. JUDGE_GONE: the key is absent. */
-static int judge_run(struct idem__op *op, struct record_shm *cursor,
-                     const struct idem_request *request, struct ended *ended,
-                     struct idem_claim *claim, struct idem__report *report)
-{
-    uint32_t steps = 0;
-    int result = JUDGE_GONE;
-    while (cursor && result == JUDGE_GONE) {
-        struct idem__look look = idem__look_at(op->region, cursor);
-        if (IDEM_LIKELY(idem__record_has_key(op->region, cursor, request->key, request->key_len))) {
-            result = judge(op, cursor, look, request, claim, report);
-            if (IDEM_LIKELY(result != JUDGE_GONE)) {
-                break;
-            }
-            ended->record = cursor;
-            ended->newest_ns = idem__max_u64(ended->newest_ns, cursor->created_ns);
-        }
-        int status = idem__list_next_in_run(op, cursor, &steps, &cursor);
-        result = status ? status : JUDGE_GONE;
-    }
-    return result;
+    bool good = request && request->size == sizeof *request &&
+                idem__key_good(request->key, request->key_len) && idem__ttl_good(request->ttl_ms) &&
+                (uint64_t)request->lease_ms <= (uint64_t)IDEM__LEASE_MAX_MS &&
+                (uint64_t)request->crash_grace_ms <= (uint64_t)IDEM__GRACE_MAX_MS &&
+                (uint64_t)request->wait_ms <= (uint64_t)IDEM__WAIT_MAX_MS &&
+                !(request->flags & ~(uint32_t)IDEM_HOLD) && request->intent_len == 0;
+    return IDEM_LIKELY(good) ? IDEM_OK : fail_request(region, request);
 }
 
 /* Writes a record into a block of mine; the link comes later. */
-static inline struct record_shm *write_record(const struct idem__op *op,
-                                              const struct idem__block *block,
-                                              const struct idem_request *request, uint64_t order,
-                                              uint32_t ttl_s, uint64_t newest_ns)
+IDEM_HOT struct record_shm *write_record(const struct idem__op *op, const struct idem__block *block,
+                                         const struct idem_request *request, uint64_t order,
+                                         uint32_t ttl_s, uint64_t newest_ns)
 {
     struct record_shm *record = (struct record_shm *)(void *)block->content;
     uint32_t lease =
@@ -252,9 +91,9 @@ static inline struct record_shm *write_record(const struct idem__op *op,
 }
 
 /* Claims a key that is absent, at its place in the list. REPORT_AGAIN: that has changed; IDEM_EFULL. */
-static inline int claim_absent(struct idem__op *op, const struct idem__position *at,
-                               const struct idem_request *request, uint64_t order,
-                               uint64_t newest_ns, struct idem_claim *claim)
+IDEM_HOT int claim_absent(struct idem__op *op, const struct idem__position *at,
+                          const struct idem_request *request, uint64_t order, uint64_t newest_ns,
+                          struct idem_claim *claim)
 {
     struct idem__block block;
     uint32_t ttl_s = idem__ttl_s(request->ttl_ms);
@@ -271,7 +110,7 @@ static inline int claim_absent(struct idem__op *op, const struct idem__position 
         return REPORT_AGAIN;
     }
     idem__block_publish(&block, bound_s);
-    grant(claim, IDEM_CLAIMED, op, &block);
+    idem__grant(claim, IDEM_CLAIMED, op, &block);
     struct idem_record *out = &claim->record;
     idem__report_clear(out); /* of what an earlier look found */
     out->state = IDEM_STATE_PENDING;
@@ -282,11 +121,15 @@ static inline int claim_absent(struct idem__op *op, const struct idem__position 
     return IDEM_OK;
 }
 
-int idem__claim_attempt(struct idem__op *op, const struct idem_request *request, uint64_t order,
-                        struct idem_claim *claim, struct idem__report *report)
+/*
+ * One attempt, inside a section: IDEM_OK and claim->outcome; IDEM_EFULL, REPORT_BUFFER: leave the section,
+ * make room or grow, try again; IDEM_ECORRUPT.
+ */
+IDEM_HOT int attempt(struct idem__op *op, const struct idem_request *request, uint64_t order,
+                     link_shm *head, struct idem_claim *claim, struct idem__report *report)
 {
-    struct ended ended = {0};
-    link_shm *start = idem__list_start(op, order);
+    struct idem__ended ended = {0};
+    link_shm *start = idem__list_start_at(op, head, order);
     int result = start ? REPORT_AGAIN : IDEM_ECORRUPT;
     while (result == REPORT_AGAIN) {
         struct idem__position at;
@@ -295,7 +138,7 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
             break;
         }
         result = at.record && at.record->order == order
-                     ? judge_run(op, at.record, request, &ended, claim, report)
+                     ? idem__judge_run(op, at.record, request, &ended, claim, report)
                      : JUDGE_GONE;
         if (result == JUDGE_GONE) {
             result = claim_absent(op, &at, request, order, ended.newest_ns, claim);
@@ -309,15 +152,17 @@ int idem__claim_attempt(struct idem__op *op, const struct idem_request *request,
     return result;
 }
 
-int idem__claim_now(struct idem__op *op, const struct idem_request *request, uint64_t order,
-                    struct idem_claim *claim)
+/* The call after its checks, without waiting: attempts until one decides, or there is no room. */
+IDEM_HOT int claim_now(struct idem__op *op, const struct idem_request *request, uint64_t order,
+                       struct idem_claim *claim)
 {
     struct idem__report report = {.out = &claim->record};
     for (;;) {
         idem__op_enter(op);
-        int result = idem__region_replaced_due(op->region, op->now_ms)
-                         ? CLAIM_LOOK_AT_FILE
-                         : idem__claim_attempt(op, request, order, claim, &report);
+        int result =
+            idem__region_replaced_due(op->region, op->now_ms)
+                ? CLAIM_LOOK_AT_FILE
+                : attempt(op, request, order, idem__list_head(op->region, order), claim, &report);
         idem__op_leave(op);
         if (IDEM_LIKELY(result == IDEM_OK)) {
             return IDEM_OK;
@@ -339,4 +184,130 @@ int idem__claim_now(struct idem__op *op, const struct idem_request *request, uin
         }
         return result == IDEM_EFULL ? idem__fail_full(op) : result;
     }
+}
+
+IDEM_HOT void claim_reset(struct idem_claim *claim, idem_store *store)
+{
+    idem__report_reset(&claim->record);
+    claim->outcome = 0;
+    claim->status = IDEM_OK;
+    claim->owner = 0;
+    claim->store = store;
+}
+
+/* A call, but for waiting; `nap` is prepared for that if it is not NULL. */
+IDEM_HOT int claim_once(idem_store *store, const struct idem_request *request,
+                        struct idem_claim *claim, struct idem__nap *nap)
+{
+    struct idem__op op;
+    int status = idem__call_begin(store, true, &op);
+    if (IDEM_UNLIKELY(status)) {
+        return status;
+    }
+    status = check_request(op.region, request);
+    if (IDEM_LIKELY(!status)) {
+        status = idem__check_struct("claim", claim, sizeof *claim);
+    }
+    if (IDEM_LIKELY(!status)) {
+        claim_reset(claim, store);
+        uint64_t order = idem__hash(op.region->header, request->key, request->key_len) | 1;
+        if (nap) {
+            idem__nap_prepare(nap, op.region, order, request->wait_ms);
+        }
+        status = claim->status = claim_now(&op, request, order, claim);
+    }
+    idem__call_end(&op);
+    return status;
+}
+
+static IDEM_COLD int claim_waiting(idem_store *store, const struct idem_request *request,
+                                   struct idem_claim *claim)
+{
+    struct idem__nap nap = {0};
+    for (;;) {
+        int status = claim_once(store, request, claim, &nap);
+        if (status || claim->outcome != IDEM_BUSY ||
+            !idem__nap_sleep(&nap, claim->record.lease_left_ms)) {
+            return status;
+        }
+    }
+}
+
+int idem_claim(idem_store *store, const struct idem_request *request, struct idem_claim *claim)
+{
+    if (IDEM_UNLIKELY(request && request->size == sizeof *request && request->wait_ms > 0)) {
+        return claim_waiting(store, request, claim);
+    }
+    return claim_once(store, request, claim, NULL);
+}
+
+static IDEM_COLD int claim_again(struct idem__op *op, const struct idem_request *request,
+                                 uint64_t order, struct idem_claim *claim)
+{
+    return claim_now(op, request, order, claim);
+}
+
+int idem_claim_many(idem_store *store, const struct idem_request *requests,
+                    struct idem_claim *claims, size_t n)
+{
+    enum { GROUP = 32 }; /* as many misses as a core overlaps, and a short section */
+    struct idem__ahead ahead[GROUP];
+    int checks[GROUP];
+    struct idem__op op;
+    int first_failure = IDEM_OK, status = idem__call_begin(store, true, &op);
+    if (status) {
+        return status;
+    }
+    if (n && (!requests || !claims)) {
+        status = idem__fail(IDEM_EINVAL, "%s: is NULL, but n is %zu",
+                            requests ? "claims" : "requests", n);
+    } else {
+        status = idem__region_check_replaced(op.region, idem__clock_now_ms(op.region));
+    }
+    for (size_t begin = 0; begin < n && !status; begin += GROUP) {
+        size_t count = n - begin < GROUP ? n - begin : GROUP;
+        const struct idem_request *request = requests + begin;
+        struct idem_claim *claim = claims + begin;
+        for (size_t i = 0; i < count; i++) {
+            checks[i] = check_request(op.region, &request[i]);
+            if (!checks[i]) {
+                checks[i] = idem__check_struct("claims", &claim[i], sizeof *claims);
+            }
+            if (!checks[i]) {
+                claim_reset(&claim[i], store);
+                idem__ahead_begin(
+                    op.region, &ahead[i],
+                    idem__hash(op.region->header, request[i].key, request[i].key_len) | 1);
+            }
+        }
+        idem__op_enter(&op);
+        for (size_t i = 0; i < count; i++) {
+            if (!checks[i]) {
+                idem__ahead_first(op.region, &ahead[i]);
+            }
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (!checks[i]) {
+                idem__ahead_step(op.region, &ahead[i]);
+            }
+        }
+        for (size_t i = 0; i < count; i++) {
+            struct idem__report report = {.out = &claim[i].record};
+            if (!checks[i]) {
+                checks[i] =
+                    attempt(&op, &request[i], ahead[i].order, ahead[i].head, &claim[i], &report);
+            }
+        }
+        idem__op_leave(&op);
+        for (size_t i = 0; i < count; i++) {
+            if (checks[i] == IDEM_EFULL || checks[i] == REPORT_BUFFER) {
+                op.round = ROUND_FIRST;
+                checks[i] = claim_again(&op, &request[i], ahead[i].order, &claim[i]);
+            }
+            claim[i].status = checks[i];
+            first_failure = first_failure ? first_failure : checks[i];
+        }
+    }
+    idem__call_end(&op);
+    return status ? status : first_failure;
 }

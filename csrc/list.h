@@ -82,30 +82,31 @@ static inline struct record_shm *idem__record_in_place(const struct idem__region
     return idem__record_at(region, (uint64_t)place << LINK_TARGET_SHIFT);
 }
 
-/*
- * The head to start from for `order`: its bucket's, or, while that is not READY, the nearest ancestor's
- * that is. Puts missing heads in where it can. NULL: damaged.
- */
-IDEM_HOT link_shm *idem__list_start(struct idem__op *op, uint64_t order)
+/* The bucket's own head word, READY or not; NULL if there is none yet. It stays where it is. */
+IDEM_HOT link_shm *idem__list_head(const struct idem__region *region, uint64_t order)
 {
-    uint32_t log2 = idem__load32(&op->region->header->buckets_log2);
-    if (IDEM_LIKELY(log2 - BUCKETS_LOG2_MIN <= BUCKETS_LOG2_MAX - BUCKETS_LOG2_MIN)) {
-        link_shm *head = idem__head_at(op->region, idem__head_of(order >> (64 - log2), log2));
-        if (IDEM_LIKELY(head && idem__load64(head) & LINK_READY)) { /* [M2] */
-            return head;
-        }
+    uint32_t log2 = idem__load32(&region->header->buckets_log2);
+    if (IDEM_UNLIKELY(log2 - BUCKETS_LOG2_MIN > BUCKETS_LOG2_MAX - BUCKETS_LOG2_MIN)) {
+        return NULL;
     }
-    return idem__bucket_open(op, order, log2);
+    return idem__head_at(region, idem__head_of(order >> (64 - log2), log2));
 }
 
 /*
- * Prefetches for `count` <= IDEM__PREFETCH_MAX orders (0: none) the heads, then the records behind them,
- * in loops of few instructions: a core overlaps only misses that its window of some 400 holds. Inside a
- * section. `records`: where each search is likely to end, or NULL.
+ * The head to start from for `order`: its bucket's, or, while that is not READY, the nearest ancestor's
+ * that is. Puts missing heads in where it can. NULL: damaged. `head`: what idem__list_head has returned.
  */
-#define IDEM__PREFETCH_MAX 32u
-void idem__list_prefetch(const struct idem__region *region, const uint64_t *orders, size_t count,
-                         const struct record_shm **records);
+IDEM_HOT link_shm *idem__list_start_at(struct idem__op *op, link_shm *head, uint64_t order)
+{
+    if (IDEM_LIKELY(head && idem__load64(head) & LINK_READY)) { /* [M2] */
+        return head;
+    }
+    return idem__bucket_open(op, order, idem__load32(&op->region->header->buckets_log2));
+}
+IDEM_HOT link_shm *idem__list_start(struct idem__op *op, uint64_t order)
+{
+    return idem__list_start_at(op, idem__list_head(op->region, order), order);
+}
 
 /* The errors of a link that leads nowhere, and of a node out of order: IDEM_ECORRUPT. */
 int idem__list_bad_link(uint64_t link);

@@ -7,11 +7,11 @@
 #define READONLY_TRIES 8u
 
 /* Nobody has turned the word of a dead owner yet, and a lookup writes nothing: tells it as if turned. */
-static IDEM_COLD void tell_orphaned(const struct idem__op *op, const struct record_shm *record,
+static IDEM_COLD void tell_orphaned(struct idem__region *region, const struct record_shm *record,
                                     uint64_t life, struct idem_record *out)
 {
-    if (idem__owner_issued(op->region, idem__life_owner(life)) &&
-        idem__owner_dead(op->region, idem__life_owner(life))) {
+    if (idem__owner_issued(region, idem__life_owner(life)) &&
+        idem__owner_dead(region, idem__life_owner(life))) {
         out->state = IDEM_STATE_ORPHANED;
         out->held = record->flags & RECORD_HOLD || out->attempt >= (int32_t)LIFE_ATTEMPT_MAX;
         out->lease_left_ms = -1;
@@ -30,7 +30,7 @@ IDEM_HOT int report_record(const struct idem__op *op, const struct record_shm *r
         }
         int status = idem__report_fill_hot(op, record, look, true, report);
         if (IDEM_UNLIKELY(state == LIFE_PENDING) && status == IDEM_OK) {
-            tell_orphaned(op, record, look->life, report->out);
+            tell_orphaned(op->region, record, look->life, report->out);
         }
         if (IDEM_LIKELY(status != REPORT_AGAIN)) {
             return status;
@@ -59,22 +59,23 @@ static IDEM_COLD int look_behind(const struct idem__op *op, struct record_shm *c
     }
 }
 
-/* One look, inside a section: IDEM_OK, IDEM_ENOTFOUND, REPORT_BUFFER, IDEM_ECORRUPT. */
+/* One look, inside a section, from the bucket's head: IDEM_OK, IDEM_ENOTFOUND, REPORT_BUFFER, IDEM_ECORRUPT. */
 IDEM_HOT int look_up(struct idem__op *op, const void *key, size_t key_len, uint64_t order,
-                     struct idem__report *report)
+                     link_shm *head, struct idem__report *report)
 {
+    const struct idem__op here = *op; /* a copy that stays in registers */
     struct idem__position at;
-    link_shm *start = idem__list_start(op, order);
-    int status = start ? idem__list_walk(op->region, start, order, &at, false) : IDEM_ECORRUPT;
+    link_shm *start = idem__list_start_at(op, head, order);
+    int status = start ? idem__list_walk(here.region, start, order, &at, false) : IDEM_ECORRUPT;
     if (IDEM_UNLIKELY(status)) {
         return status;
     }
     if (!at.record || at.record->order != order) {
         return IDEM_ENOTFOUND;
     }
-    struct idem__look look = idem__look_at(op->region, at.record);
-    status = idem__record_has_key(op->region, at.record, key, key_len)
-                 ? report_record(op, at.record, &look, report)
+    struct idem__look look = idem__look_at(here.region, at.record);
+    status = idem__record_has_key(here.region, at.record, key, key_len)
+                 ? report_record(&here, at.record, &look, report)
                  : IDEM_ENOTFOUND;
     return IDEM_LIKELY(status != IDEM_ENOTFOUND) ? status
                                                  : look_behind(op, at.record, key, key_len, report);
@@ -87,7 +88,8 @@ IDEM_HOT int look_up_now(struct idem__op *op, const void *key, size_t key_len, u
     uint32_t damaged = 0;
     for (;;) {
         idem__op_enter(op);
-        int status = look_up(op, key, key_len, order, &report);
+        link_shm *head = idem__list_head(op->region, order);
+        int status = look_up(op, key, key_len, order, head, &report);
         idem__op_leave(op);
         if (idem__op_overtaken(op) && status != REPORT_BUFFER) {
             status = IDEM_ECORRUPT; /* what was looked at may have been reused under it */
@@ -134,10 +136,10 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
                      struct idem_record *records, int *statuses, size_t n)
 {
     enum {
-        GROUP = IDEM__PREFETCH_MAX
-    }; /* as many misses as a core overlaps, and a short section */
-    uint64_t orders[GROUP];
-    const struct record_shm *ahead[GROUP];
+        GROUP = 32, /* as many misses as a core overlaps, and a short section */
+        STEPS = 2   /* one key in four stands second in its bucket, few stand further */
+    };
+    struct idem__ahead ahead[GROUP];
     struct idem__op op;
     int status = idem__call_begin(store, false, &op);
     if (status) {
@@ -158,26 +160,37 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
             if (!results[i]) {
                 results[i] = idem__check_struct("records", &records[begin + i], sizeof *records);
             }
-            orders[i] = 0;
             if (!results[i]) {
                 idem__report_reset(&records[begin + i]);
-                orders[i] = idem__hash(op.region->header, key, key_len) | 1;
+                idem__ahead_begin(op.region, &ahead[i],
+                                  idem__hash(op.region->header, key, key_len) | 1);
             }
         }
         idem__op_enter(&op);
-        idem__list_prefetch(op.region, orders, count, ahead);
-        idem__prefetch_values(op.region, ahead, count);
+        for (size_t i = 0; i < count; i++) {
+            if (!results[i]) {
+                idem__ahead_first(op.region, &ahead[i]);
+            }
+        }
+        for (int step = 0; step < STEPS; step++) {
+            for (size_t i = 0; i < count; i++) {
+                if (!results[i]) {
+                    idem__ahead_step(op.region, &ahead[i]);
+                }
+            }
+        }
         for (size_t i = 0; i < count; i++) {
             struct idem__report report = {.out = &records[begin + i]};
             if (!results[i]) {
-                results[i] = look_up(&op, keys[begin + i], key_lens[begin + i], orders[i], &report);
+                results[i] = look_up(&op, keys[begin + i], key_lens[begin + i], ahead[i].order,
+                                     ahead[i].head, &report);
             }
         }
         idem__op_leave(&op);
         for (size_t i = 0; i < count; i++) {
             if (results[i] == REPORT_BUFFER ||
                 (results[i] == IDEM_ECORRUPT && op.region->readonly)) {
-                results[i] = look_up_now(&op, keys[begin + i], key_lens[begin + i], orders[i],
+                results[i] = look_up_now(&op, keys[begin + i], key_lens[begin + i], ahead[i].order,
                                          &records[begin + i]);
             }
             if (results[i] == IDEM_ENOTFOUND) {

@@ -17,14 +17,14 @@ int idem__report_grow(struct idem__report *report)
     return IDEM_OK;
 }
 
-static int fill_intent(const struct idem__op *op, const struct record_shm *record,
+static int fill_intent(const struct idem__region *region, const struct record_shm *record,
                        struct idem__report *report)
 {
     if (record->intent_len == 0) {
         report->out->intent = "";
         return IDEM_OK;
     }
-    if (!idem__record_fits(op->region, record)) {
+    if (!idem__record_fits(region, record)) {
         return IDEM_ECORRUPT;
     }
     uint8_t *target = idem__report_target(report, record->intent_len);
@@ -57,8 +57,9 @@ int idem__report_key(const struct idem__op *op, const struct record_shm *record,
 }
 
 /* PENDING, or ORPHANED. */
-IDEM_COLD int idem__report_open(const struct idem__op *op, const struct record_shm *record,
-                                uint64_t life, bool contents, struct idem__report *report)
+IDEM_COLD int idem__report_open(const struct idem__region *region, uint64_t now_ms,
+                                const struct record_shm *record, uint64_t life, bool contents,
+                                struct idem__report *report)
 {
     struct idem_record *out = report->out;
     out->attempt = (int32_t)idem__life_attempt(life);
@@ -68,18 +69,18 @@ IDEM_COLD int idem__report_open(const struct idem__op *op, const struct record_s
         uint64_t end_ms = idem__lease_end_ms(record, life);
         out->state = IDEM_STATE_PENDING;
         out->held = 0;
-        out->lease_left_ms = end_ms == UINT64_MAX  ? -1
-                             : end_ms > op->now_ms ? (int64_t)(end_ms - op->now_ms)
-                                                   : 0;
-        out->expires_in_ms = idem__until_ms(
-            op->now_ms, idem__expires_s(idem__record_created_ms(record), record->ttl_s));
+        out->lease_left_ms = end_ms == UINT64_MAX ? -1
+                             : end_ms > now_ms    ? (int64_t)(end_ms - now_ms)
+                                                  : 0;
+        out->expires_in_ms =
+            idem__until_ms(now_ms, idem__expires_s(idem__record_created_ms(record), record->ttl_s));
     } else {
         out->state = IDEM_STATE_ORPHANED;
         out->held = record->flags & RECORD_HOLD || out->attempt >= (int32_t)LIFE_ATTEMPT_MAX;
         out->lease_left_ms = -1;
-        out->expires_in_ms = idem__until_ms(op->now_ms, idem__orphan_until_s(record, life));
+        out->expires_in_ms = idem__until_ms(now_ms, idem__orphan_until_s(record, life));
     }
-    return contents ? fill_intent(op, record, report) : IDEM_OK;
+    return contents ? fill_intent(region, record, report) : IDEM_OK;
 }
 
 IDEM_COLD int idem__report_fail(const struct record_shm *record)
@@ -94,14 +95,4 @@ int idem__report_fill(const struct idem__op *op, const struct record_shm *record
                       const struct idem__look *look, bool contents, struct idem__report *report)
 {
     return idem__report_fill_hot(op, record, look, contents, report);
-}
-
-void idem__prefetch_values(const struct idem__region *region,
-                           const struct record_shm *const *records, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (records[i]) {
-            (void)idem__look_at(region, records[i]);
-        }
-    }
 }

@@ -172,8 +172,9 @@ IDEM_HOT int idem__report_done(const struct idem__op *op, const struct record_sh
 }
 
 /* Fills in what a record tells that is PENDING or ORPHANED; and the error of a damaged one. */
-int idem__report_open(const struct idem__op *op, const struct record_shm *record, uint64_t life,
-                      bool contents, struct idem__report *report);
+int idem__report_open(const struct idem__region *region, uint64_t now_ms,
+                      const struct record_shm *record, uint64_t life, bool contents,
+                      struct idem__report *report);
 int idem__report_fail(const struct record_shm *record);
 
 IDEM_HOT int idem__report_fill_hot(const struct idem__op *op, const struct record_shm *record,
@@ -190,9 +191,10 @@ IDEM_HOT int idem__report_fill_hot(const struct idem__op *op, const struct recor
         out->has_fingerprint = 1;
         idem__get_bytes(out->fingerprint, idem__record_fingerprint(record), IDEM_FINGERPRINT_SIZE);
     }
-    int status = IDEM_LIKELY(idem__life_state(look->life) == LIFE_DONE)
-                     ? idem__report_done(op, record, look, contents, report)
-                     : idem__report_open(op, record, look->life, contents, report);
+    int status =
+        IDEM_LIKELY(idem__life_state(look->life) == LIFE_DONE)
+            ? idem__report_done(op, record, look, contents, report)
+            : idem__report_open(op->region, op->now_ms, record, look->life, contents, report);
     /* [M5] Read again after the copy: the bytes are those of this state, or they do not count. */
     if (IDEM_UNLIKELY(idem__load64(&record->life) != look->life)) {
         return REPORT_AGAIN;
@@ -210,9 +212,53 @@ IDEM_HOT int idem__report_fill_hot(const struct idem__op *op, const struct recor
 int idem__report_fill(const struct idem__op *op, const struct record_shm *record,
                       const struct idem__look *look, bool contents, struct idem__report *report);
 
-/* Prefetches the values of records that are done; NULL among them is passed over. */
-void idem__prefetch_values(const struct idem__region *region,
-                           const struct record_shm *const *records, size_t count);
+/* One key of a batch: how far what it needs has been asked for, a miss at a time. */
+struct idem__ahead {
+    uint64_t order;
+    link_shm *head;
+    const struct record_shm *record; /* asked for, and not looked at yet */
+};
+
+static inline void idem__ahead_record(const struct idem__region *region, struct idem__ahead *ahead,
+                                      uint64_t link)
+{
+    uint64_t target = idem__link_target(link);
+    ahead->record = target && !(target & LINK_HEAD) ? idem__record_at(region, target) : NULL;
+    if (ahead->record) {
+        __builtin_prefetch(ahead->record);
+        __builtin_prefetch((const char *)ahead->record + IDEM_CACHE_LINE_BYTES);
+    }
+}
+
+/* The steps: the bucket's head; in a section, its first record; then, each time, the value of the key's
+   record, or the record behind one of another key. */
+static inline void idem__ahead_begin(const struct idem__region *region, struct idem__ahead *ahead,
+                                     uint64_t order)
+{
+    *ahead = (struct idem__ahead){.order = order, .head = idem__list_head(region, order)};
+    __builtin_prefetch(ahead->head); /* of NULL: nothing */
+}
+static inline void idem__ahead_first(const struct idem__region *region, struct idem__ahead *ahead)
+{
+    if (ahead->head) {
+        idem__ahead_record(region, ahead, idem__load64(ahead->head));
+    }
+}
+static inline void idem__ahead_step(const struct idem__region *region, struct idem__ahead *ahead)
+{
+    const struct record_shm *record = ahead->record;
+    if (!record) {
+        return;
+    }
+    if (record->order < ahead->order) {
+        idem__ahead_record(region, ahead, idem__load64(&record->link));
+        return;
+    }
+    if (record->order == ahead->order) {
+        (void)idem__look_at(region, record);
+    }
+    ahead->record = NULL;
+}
 
 /* Copies the record's key: out->key. IDEM_OK, REPORT_BUFFER, IDEM_ECORRUPT. Call it after the fill. */
 int idem__report_key(const struct idem__op *op, const struct record_shm *record,

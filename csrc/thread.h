@@ -34,7 +34,8 @@ struct idem__lap {
 struct idem__cursor {
     struct idem__lap now;
     struct idem__lap next;
-    uint32_t ready; /* slab + 1 that has been cleaned; 0 = none */
+    uint64_t searched_ms; /* when no slab was found that is worth cleaning */
+    uint32_t ready;       /* slab + 1 that has been cleaned; 0 = none */
 };
 
 struct idem__thread {
