@@ -41,14 +41,14 @@
  *   MUTATE_PART    a drainer does not mind blocks that it cannot take
  *
  * SCENE_DRAIN: a drainer, a hand, an acquirer and one slab of two blocks. SCENE_CHUNK: two that want
- * the same chunk, one that wants blocks, two slabs. SCENE_CRASH lets one process die, SCENE_CRASHES two.
+ * the same chunk, one that wants blocks, two slabs. SCENE_CRASH lets one process die, SCENE_CRASHES two;
+ * SCENE_LONG goes on for one epoch more.
  */
 #define DRAINER 1
 #define HAND 2
 #define ACQUIRER 3
 #define RIVAL 4
 #define OWNERS 5
-#define RECOVERER 0
 
 #ifdef SCENE_CHUNK
 #define SLABS 2
@@ -58,9 +58,9 @@
 #define SLABS 1
 #define BLOCKS 2
 #ifdef SCENE_LONG
-#define G_MAX 8
-#else
 #define G_MAX 7
+#else
+#define G_MAX 6
 #endif
 #endif
 
@@ -119,6 +119,14 @@ byte last_generation[SLABS * BLOCKS];
 
 #define enter() slot[me] = G
 #define leave() slot[me] = 0
+
+inline cas_state(expected, desired)
+{
+    if
+    :: state[slab] == (expected) -> state[slab] = (desired); ok = true
+    :: else -> ok = false
+    fi
+}
 
 /* Into `seen`, and whose hands it is in. */
 inline look_at_slab()
@@ -277,14 +285,6 @@ proctype Drainer(byte me)
     } unless { dead[me] -> forget() }
 }
 
-inline cas_state(expected, desired)
-{
-    if
-    :: state[slab] == (expected) -> state[slab] = (desired); ok = true
-    :: else -> ok = false
-    fi
-}
-
 #ifdef MUTATE_SLOW
 #define gone(owner) true
 #else
@@ -351,7 +351,8 @@ proctype Acquirer(byte me, takes; bool wants_chunk)
                         :: at == BLOCKS -> break
                         :: else -> d_step { works(PUNCH); words[slab * BLOCKS + at] = 0; at++ }
                         od;
-                        d_step { at = 0; works(PUNCH); state[slab] = UNUSED }
+                        at = 0;
+                        d_step { works(PUNCH); state[slab] = UNUSED }
                     :: else
                     fi
                 fi
@@ -389,23 +390,27 @@ proctype Clock()
 {
     do
     :: d_step { G < G_MAX && !pinned(DRAINER) && !pinned(HAND) -> G++ }
-    :: break
+    :: G == G_MAX -> break
     od
 }
 
+/* SIGKILL at some moment; after its end it changes nothing. */
 proctype Killer()
 {
     if
-    :: dead[DRAINER] = true
     :: dead[HAND] = true
     :: dead[ACQUIRER] = true
+#ifdef SCENE_CHUNK
     :: dead[RIVAL] = true
+#else
+    :: dead[DRAINER] = true
+#endif
     fi
 }
 
 inline check_end()
 {
-    d_step {
+    atomic {
         slab = 0;
         do
         :: slab == SLABS -> break
