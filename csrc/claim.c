@@ -158,11 +158,14 @@ IDEM_HOT int claim_now(struct idem__op *op, const struct idem_request *request, 
 {
     struct idem__report report = {.out = &claim->record};
     for (;;) {
+        link_shm *head = idem__list_head(op->region, order);
+        /* While the section is entered and the clock read; and early enough for a core to fetch it
+           while it still waits for what the call before was about. */
+        __builtin_prefetch(head);
         idem__op_enter(op);
-        int result =
-            idem__region_replaced_due(op->region, op->now_ms)
-                ? CLAIM_LOOK_AT_FILE
-                : attempt(op, request, order, idem__list_head(op->region, order), claim, &report);
+        int result = idem__region_replaced_due(op->region, op->now_ms)
+                         ? CLAIM_LOOK_AT_FILE
+                         : attempt(op, request, order, head, claim, &report);
         idem__op_leave(op);
         if (IDEM_LIKELY(result == IDEM_OK)) {
             return IDEM_OK;

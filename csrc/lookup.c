@@ -87,8 +87,9 @@ IDEM_HOT int look_up_now(struct idem__op *op, const void *key, size_t key_len, u
     struct idem__report report = {.out = record};
     uint32_t damaged = 0;
     for (;;) {
-        idem__op_enter(op);
         link_shm *head = idem__list_head(op->region, order);
+        __builtin_prefetch(head); /* as early as a core can overlap it with the call before */
+        idem__op_enter(op);
         int status = look_up(op, key, key_len, order, head, &report);
         idem__op_leave(op);
         if (idem__op_overtaken(op) && status != REPORT_BUFFER) {
