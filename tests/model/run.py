@@ -1,7 +1,8 @@
 """Checks every Spin model, and that every mutation of it is found out.
 
-A model proves nothing if it could not fail. So each one names mutations (a step left out, two steps swapped)
-that are known to break its protocol; this program expects an error from those and from nothing else.
+A model proves nothing if it could not fail. So each one names mutations (a step left out, two
+steps swapped) that are known to break its protocol; this program expects an error from those and
+from nothing else.
 
     python3 tests/model/run.py            every model and mutation, in the bounds that CI affords
     python3 tests/model/run.py list life  only these models
@@ -171,7 +172,7 @@ def full() -> bool:
 
 
 def cases(models: list[str] | None = None) -> list[Case]:
-    """Every case of the named models (default: of all), those of the large bounds only if FULL is set."""
+    """Every case of the named models (default: all); those of large bounds only if FULL is set."""
     out = []
     for name in models or MODELS:
         model = MODELS[name]
@@ -203,7 +204,9 @@ def check(case: Case) -> Result:
             raise RuntimeError(f"{case.name}: spin rejects the model:\n{compiled}")
         limit = FULL_MEMORY_LIMIT_MB if full() else MEMORY_LIMIT_MB
         # -DSAFETY: assertions and invalid end states, no liveness.
-        _run([compiler(), "-O2", "-w", "-DSAFETY", f"-DMEMLIM={limit}", "-o", "pan", "pan.c"], folder)
+        _run(
+            [compiler(), "-O2", "-w", "-DSAFETY", f"-DMEMLIM={limit}", "-o", "pan", "pan.c"], folder
+        )
         text = _run([compiler(), "-E", "-P", *switches, "-xc", source.name], folder)
         begin = time.monotonic()
         report = _run(["./pan", f"-m{SEARCH_DEPTH}"], folder)
@@ -238,7 +241,12 @@ def judge(case: Case, started: set[str], report: str, seconds: float) -> Result:
 
 def _incomplete(report: str, started: set[str]) -> str | None:
     """Why a search without errors proves nothing; None if it was complete."""
-    for sign in ("max search depth too small", "out of memory", "memory limit", "Search not completed"):
+    for sign in (
+        "max search depth too small",
+        "out of memory",
+        "memory limit",
+        "Search not completed",
+    ):
         if sign in report:
             return f"the search was cut off: {sign}"
     for process, lines in re.findall(r"unreached in proctype (\w+)\n((?:\t.*\n)*)", report):
@@ -281,7 +289,10 @@ def main() -> int:
                 verdict = f"fails, as it must: {result.error}"
             else:
                 verdict = "holds"
-            print(f"{case.name:<72} {result.states:>10} states {result.seconds:6.1f} s  {verdict}", flush=True)
+            print(
+                f"{case.name:<72} {result.states:>10} states {result.seconds:6.1f} s  {verdict}",
+                flush=True,
+            )
     print(f"{len(todo)} cases, {surprises} surprises")
     return 1 if surprises else 0
 

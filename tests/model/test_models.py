@@ -1,4 +1,4 @@
-"""Every protocol model holds, and every mutation of it is found out (see run.py and docs/models.md)."""
+"""Every protocol model holds, and every mutation of it is found out (see run.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("idemkey_model_run", pathlib.Path(__file__).with_name("run.py"))
+_SPEC = importlib.util.spec_from_file_location(
+    "idemkey_model_run", pathlib.Path(__file__).with_name("run.py")
+)
 assert _SPEC is not None and _SPEC.loader is not None
 run = importlib.util.module_from_spec(_SPEC)
 sys.modules[_SPEC.name] = run
@@ -25,7 +27,9 @@ def test_model(case: run.Case) -> None:
 def test_model_has_a_mutation_for_each_switch_in_it(name: str) -> None:
     text = pathlib.Path(run.HERE, f"{name}.pml").read_text(encoding="utf-8")
     named = {word.removeprefix("MUTATE_") for word in text.split() if word.startswith("MUTATE_")}
-    assert named == set(run.MODELS[name].mutations), "the switches in the model and the table differ"
+    assert named == set(run.MODELS[name].mutations), (
+        "the switches in the model and the table differ"
+    )
 
 
 def test_every_model_file_is_checked() -> None:
@@ -34,7 +38,9 @@ def test_every_model_file_is_checked() -> None:
 
 HELD = "State-vector 60 byte, depth reached 9, errors: 0\n  12 states, stored\n"
 CUT_OFF = "error: max search depth too small\n" + HELD
-NEVER_ENDED = HELD + 'unreached in proctype Reader\n\tlist.pml:9, state 4, "-end-"\n\t(1 of 4 states)\n'
+NEVER_ENDED = (
+    HELD + 'unreached in proctype Reader\n\tlist.pml:9, state 4, "-end-"\n\t(1 of 4 states)\n'
+)
 FAILED = "pan:1: assertion violated (a==b) (at depth 7)\n" + HELD.replace("errors: 0", "errors: 1")
 
 
