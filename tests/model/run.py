@@ -163,6 +163,27 @@ MODELS = {
             ("SCENE_CHUNK", "SCENE_CRASHES"),
         ),
     ),
+    "retire": Model(
+        scenes=(
+            ("SCENE_RIVAL", "SCENE_READER"),
+            ("SCENE_RIVAL", "SCENE_COMPLETER"),
+            ("SCENE_RIVAL", "SCENE_FORGETTER"),
+            ("SCENE_RIVAL", "SCENE_HAND_DIES"),
+            ("SCENE_READER", "SCENE_ALLOCATOR_DIES"),
+            ("SCENE_FORGETTER", "SCENE_ALLOCATOR_DIES"),
+        ),
+        mutations={
+            "GRACE_2": ("SCENE_RIVAL",),
+            "E_OUTSIDE": ("SCENE_READER",),
+            "CACHED_G": ("SCENE_READER",),
+            "HAND_FREES": ("SCENE_FORGETTER", "SCENE_ALLOCATOR_DIES"),
+        },
+        large=(
+            ("SCENE_RIVAL", "SCENE_HAND_DIES", "SCENE_READER"),
+            ("SCENE_RIVAL", "SCENE_READER", "SCENE_COMPLETER"),
+            ("SCENE_RIVAL", "SCENE_ALLOCATOR_DIES"),
+        ),
+    ),
 }
 
 
