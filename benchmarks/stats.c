@@ -13,6 +13,12 @@ void pairs_init(struct pairs *pairs, int rounds)
     pairs->peer_ns = bench_alloc((size_t)rounds * sizeof(double));
 }
 
+void pairs_forget(struct pairs *pairs)
+{
+    pairs->n = 0;
+    pairs->operations = pairs->faults = 0;
+}
+
 void pairs_free(struct pairs *pairs)
 {
     free(pairs->ours_ns);

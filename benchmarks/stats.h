@@ -25,6 +25,8 @@ struct summary {
 };
 
 void pairs_init(struct pairs *pairs, int rounds);
+/* Drops the rounds so far. */
+void pairs_forget(struct pairs *pairs);
 void pairs_free(struct pairs *pairs);
 struct summary pairs_summarise(const struct pairs *pairs);
 
