@@ -88,6 +88,8 @@ struct idem_options {
     int64_t group;            /* group id at creation; -1 = the process's */
 };
 
+/* Limits of times, beyond which a number is taken for a mistake of units: ttl_ms 10 years, lease_ms and
+   crash_grace_ms 30 days, wait_ms and timeouts 1 day. */
 struct idem_request {
     uint32_t size;
     uint32_t flags; /* enum idem_claim_flag */
