@@ -85,7 +85,8 @@ static int take_slab(struct idem__op *op, uint32_t *taken)
                 *taken = slab;
                 return IDEM_OK;
             }
-            if (idem__slab_state(state) == SLAB_UNUSED && unused == high) {
+            /* The very word: a damaged one is left alone, or the CAS below would fail for ever. */
+            if (state == idem__slab_word(SLAB_UNUSED, 0, 0, 0) && unused == high) {
                 unused = slab;
             }
         }

@@ -149,11 +149,32 @@ static void a_named_chunk_of_the_dead_stays_an_index(void)
     store_end(store);
 }
 
+/* A word that is nearly UNUSED: whoever looks for a slab leaves it alone, and ends its search. */
+static void a_damaged_entry_is_left_alone(void)
+{
+    enum { KEYS = 3000 };
+    const uint64_t damage = (uint64_t)0x34630c7e
+                            << 12; /* state bits 0, and others that no state has */
+    idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    fill(store, KEYS, "value");
+    empty(store, KEYS);
+    (void)used_after_sweep(store);
+    struct idem__op op = inside_begin(store);
+    struct slab_shm *entry = &op.region->slab_table[idem__slab_high(op.region) / 2];
+    inside_end(&op);
+    CHECK_INT(idem__load64(&entry->state), idem__slab_word(SLAB_UNUSED, 0, 0, 0));
+    idem__store64(&entry->state, damage);
+    fill(store, KEYS, "value");
+    CHECK_INT(idem__load64(&entry->state), damage);
+    store_end(store);
+}
+
 int main(void)
 {
     return test_run((struct test[]){TEST(empty_slabs_go_back),
                                     TEST(generations_rise_across_lives_of_a_slab),
                                     TEST(only_the_dead_lose_a_slab),
                                     TEST(a_named_chunk_of_the_dead_stays_an_index),
+                                    TEST(a_damaged_entry_is_left_alone),
                                     {0}});
 }
