@@ -203,6 +203,28 @@ MODELS = {
             ("SCENE_HAND", "SCENE_OTHER"),
         ),
     ),
+    "slab": Model(
+        scenes=(
+            ("SCENE_CURSOR", "SCENE_DRAINER_DIES"),
+            ("SCENE_CURSOR", "SCENE_NEXT_CLASS"),
+            ("SCENE_RIVAL", "SCENE_NEXT_CLASS", "SCENE_PUNCH", "SCENE_PREPARER_DIES"),
+        ),
+        mutations={
+            "GRACE_2": ("SCENE_CURSOR",),
+            "E_OUTSIDE": ("SCENE_CURSOR",),
+            "CHECK_OUTSIDE": ("SCENE_CURSOR",),
+            "ANY_INIT": ("SCENE_RIVAL", "SCENE_NEXT_CLASS"),
+            "PUNCH_NO_BASE": ("SCENE_RIVAL", "SCENE_NEXT_CLASS", "SCENE_PUNCH"),
+        },
+        large=(
+            ("SCENE_CURSOR", "SCENE_NEXT_CLASS", "SCENE_DRAINER_DIES"),
+            ("SCENE_CURSOR", "SCENE_RIVAL", "SCENE_NEXT_CLASS", "SCENE_PUNCH"),
+        ),
+    ),
+    "chunk": Model(
+        scenes=((),),
+        mutations={"NO_LOOK": (), "LOOK_EARLY": (), "ANY_INIT": (), "ZERO_AGAIN": ()},
+    ),
 }
 
 

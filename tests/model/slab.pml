@@ -1,474 +1,324 @@
 /*
- * slab.pml - slabs change hands: emptied, prepared again, given back, or made a chunk of the index.
+ * slab.pml - a slab changes its class, or goes back to the pool.
  *
- *     UNUSED -> INIT(me) -> ACTIVE(class) -> DRAINING(e) -> INIT(me) | PUNCH(me)
- *                        -> INDEX (for ever)                           PUNCH(me) -> UNUSED
+ *     ACTIVE(class) -> DRAINING(e) -> INIT(me) -> ACTIVE(other class)
+ *                                  -> PUNCH(me) -> POOL -> INIT(me) -> ...
  *
- *     hand      in a section: load the state; only if ACTIVE with its class, load a block word. FREE, or
- *               RETIRED(e) with G - e >= 3: CAS -> TAKEN(generation + 1, me), write, publish LIVE or give
- *               back. TAKEN by the dead, or LIVE and over: load G, CAS -> RETIRED(G). A word of 0 is FREE
- *               with the slab's generation base
- *     drain     in a section: load the state; take every block, or undo; load e = G; raise the base above
- *               every generation; CAS ACTIVE -> DRAINING(e)
- *     acquire   CAS UNUSED, or DRAINING(e) with G - e >= 3, -> INIT(me); zero the words; store ACTIVE
- *     chunk     as acquire, then CAS chunk table 0 -> slab; store INDEX, or DRAINING(G - 3) if that failed
- *     trim      CAS DRAINING(e) with G - e >= 3 -> PUNCH(me); the pages go; store UNUSED
- *     recover   INIT or PUNCH of the dead: look into the chunk table; CAS -> INDEX if named, else UNUSED
+ * Protocol. The drainer takes every block (FREE, or RETIRED long enough) or gives back what it took; then
+ * one CAS ACTIVE -> DRAINING(e), with e loaded in its section. At e + 3 anyone CASes to INIT(me) or
+ * PUNCH(me), which are exclusive: taken over only when their owner is dead. Whoever has it first raises
+ * the slab's generation base above all its blocks' generations, in the slab table, which is never
+ * overwritten; only then it writes words or gives pages back. Everybody else - allocator, hand,
+ * token, drainer - checks in its section that the slab is ACTIVE, of the class it thinks.
  *
- * Argument. When DRAINING(e) is stored every block is TAKEN by the living drainer, so nobody else can move
- * a word before the slab changes hands. Who saw ACTIVE saw it before that; its section may have been
- * opened one epoch after e was loaded (the drainer's own section lets G run to e + 1), and lets G run one
- * further: e + 2. At e + 3 it has left. INIT and PUNCH are exclusive, for they pass on only when their
- * owner is dead; then it names no chunk any more, and what the chunk table says is final.
- *
- * Time: a section announces the G of its opening, and G moves on exactly as epoch.pml allows it.
+ * Argument. Who saw the slab ACTIVE entered before the CAS to DRAINING(e), at G <= e + 1 as in retire.pml, and
+ * G is at most e + 2 while it is inside. INIT and PUNCH have one living writer, so nothing of theirs
+ * lands after the slab is ACTIVE again. All generations of the slab's past are below its base, also
+ * when its words were given back with their pages.
  *
  * Properties
- *   no section touches a word or a content of a slab that has changed hands since its state was looked at
- *   INIT and PUNCH are worked on by their owner alone; a named chunk is never taken nor zeroed
- *   nothing LIVE, and nothing TAKEN but by the drainer, is in a slab that turns DRAINING; what is
- *   published is in an ACTIVE slab
- *   a position's generations only grow, over all re-initialisations
- *   at the end, after one look of a recoverer: no INIT, no PUNCH; the named slab, and only that, is INDEX;
- *   in ACTIVE slabs nothing is TAKEN but by the dead
+ *   a block is touched only in the slab's incarnation that was checked
+ *   words are written, and pages given back, only by the slab's INIT or PUNCH owner
+ *   generations of a place in memory only grow
  *
  * Mutations
- *   MUTATE_GRACE   a slab is taken again at G - e >= 2
- *   MUTATE_LATE    a drainer's section ends before its slab turns DRAINING
- *   MUTATE_SLOW    INIT and PUNCH are taken over from the living, too
- *   MUTATE_CHUNK   who recovers a slab does not look into the chunk table
- *   MUTATE_BASE    the generation base is not raised before DRAINING
- *   MUTATE_PART    a drainer does not mind blocks that it cannot take
+ *   MUTATE_GRACE_2         INIT and PUNCH at e + 2
+ *   MUTATE_E_OUTSIDE       the drainer loads e before it enters
+ *   MUTATE_CHECK_OUTSIDE   a cursor checks the slab before it enters
+ *   MUTATE_ANY_INIT        INIT and PUNCH are taken over from a living owner
+ *   MUTATE_PUNCH_NO_BASE   PUNCH does not raise the base; the next INIT finds empty words
  *
- * SCENE_DRAIN: a drainer, a hand, an acquirer and one slab of two blocks. SCENE_CHUNK: two that want
- * the same chunk, one that wants blocks, two slabs. SCENE_CRASH lets one process die, SCENE_CRASHES two;
- * SCENE_LONG goes on for one epoch more.
+ * A drainer and a preparer always run. SCENE_ switches add: CURSOR, of the old class; RIVAL, a second
+ * preparer; PUNCH, giving pages back; NEXT_CLASS, a cursor of the new class; and deaths of the drainer or of the first preparer.
  */
+#define CURSOR 0
 #define DRAINER 1
-#define HAND 2
-#define ACQUIRER 3
-#define RIVAL 4
-#define OWNERS 5
+#define PREPARER_1 2
+#define PREPARER_2 3
+#define NEXT_CURSOR 4
+#define ACTORS 5
+#define G_MAX 5
+#include "epochs.inc"
 
-#ifdef SCENE_CHUNK
-#define SLABS 2
-#define BLOCKS 1
-#define G_MAX 4
-#else
-#define SLABS 1
 #define BLOCKS 2
-#ifdef SCENE_LONG
-#define G_MAX 7
-#else
-#define G_MAX 6
-#endif
-#endif
-
-#define GRACE 3
-#ifdef MUTATE_GRACE
-#define SLAB_GRACE 2
-#else
-#define SLAB_GRACE GRACE
-#endif
-
-/* Slab states: state in bits 0-2, class in bit 3, owner or epoch above. */
-#define UNUSED 0
-#define INIT 1
-#define ACTIVE 2
-#define DRAINING 3
-#define INDEX 4
-#define PUNCH 5
-#define slab_word(state, class, arg) ((state) | ((class) << 3) | ((arg) << 4))
-#define slab_state(w) ((w) & 7)
-#define slab_class(w) (((w) >> 3) & 1)
-#define slab_arg(w) ((w) >> 4)
-#define SMALL 0
-#define LARGE 1
-
-/* Block words: state in bits 0-1, generation in bits 2-5, owner or epoch above. */
 #define FREE 0
 #define TAKEN 1
 #define LIVE 2
 #define RETIRED 3
-#define block_word(state, generation, arg) ((state) | ((generation) << 2) | ((arg) << 6))
-#define block_state(w) ((w) & 3)
-#define block_generation(w) (((w) >> 2) & 15)
-#define block_arg(w) ((w) >> 6)
-#define generation_of(w, slab) ((w) == 0 -> base[slab] : block_generation(w))
-#define reusable(w) (block_state(w) == FREE || (block_state(w) == RETIRED && G - block_arg(w) >= GRACE))
 
-#include "atomics.inc"
+/* The slab word: state, and class, epoch or owner with it. */
+#define ACTIVE 0
+#define DRAINING 1
+#define INIT 2
+#define PUNCH 3
+#define POOL 4
+#define OLD_CLASS 1
+#define NEW_CLASS 2
 
-byte state[SLABS];
-byte base[SLABS];
-short words[SLABS * BLOCKS];
-byte chunk; /* slab + 1 */
-byte G = GRACE;
-byte slot[OWNERS]; /* the announced epoch; 0 = not in a section */
-bool dead[OWNERS];
+byte slab_state = ACTIVE;
+byte slab_of = OLD_CLASS; /* the class; DRAINING: e; INIT, PUNCH: the owner */
+byte base;                /* generation base */
+
+byte state[BLOCKS];
+byte generation[BLOCKS] = 1;
+byte owner[BLOCKS];
+byte retired_at[BLOCKS];
 
 /* Observers. */
-byte hands[SLABS]; /* how often the slab has changed hands */
-byte last_generation[SLABS * BLOCKS];
+byte incarnation;
+byte highest[BLOCKS] = 1; /* generation ever seen of a block */
 
-#define pinned(owner) (slot[owner] != 0 && slot[owner] < G && !dead[owner])
-
-/* A step on a word or a content by somebody who saw the slab ACTIVE in this section. */
-#define touches() \
-    assert((slab_state(state[slab]) == ACTIVE || slab_state(state[slab]) == DRAINING) && hands[slab] == saw)
-
-#define enter() slot[me] = G
-#define leave() slot[me] = 0
-
-inline cas_state(expected, desired)
+inline cas_block(new_state, new_generation, new_owner, epoch)
 {
-    if
-    :: state[slab] == (expected) -> state[slab] = (desired); ok = true
-    :: else -> ok = false
-    fi
-}
-
-/* Into `seen`, and whose hands it is in. */
-inline look_at_slab()
-{
-    d_step { seen = state[slab]; saw = hands[slab] }
+    d_step {
+        assert(incarnation == checked);
+        ok = state[b] == s && generation[b] == g && owner[b] == o;
+        if
+        :: ok ->
+            assert(new_state != TAKEN || (new_generation) > highest[b]);
+            state[b] = new_state;
+            generation[b] = new_generation;
+            highest[b] = (generation[b] > highest[b] -> generation[b] : highest[b]);
+            owner[b] = new_owner;
+            retired_at[b] = epoch
+        :: else
+        fi
+    }
 }
 
 inline load_block()
 {
-    d_step { touches(); w = words[at]; generation = generation_of(w, slab) + 1 }
-}
-
-inline cas_block(desired)
-{
     d_step {
-        touches();
-        if
-        :: words[at] == w ->
-            words[at] = (desired);
-            ok = true;
-            if
-            :: block_state(desired) == TAKEN ->
-                assert(generation > last_generation[at]);
-                last_generation[at] = generation
-            :: else
-            fi
-        :: else -> ok = false
-        fi
+        assert(incarnation == checked);
+        s = state[b];
+        g = generation[b];
+        o = owner[b];
+        e = retired_at[b]
     }
 }
 
-/* One block, inside a section that saw the slab ACTIVE. */
-inline visit()
+inline check_slab(class)
 {
-    load_block();
-    if
-    :: reusable(w) ->
-        cas_block(block_word(TAKEN, generation, me));
-        if
-        :: ok ->
-            touches(); /* writes the content */
-            if
-            :: d_step {
-                    touches();
-                    assert(slab_state(state[slab]) == ACTIVE);
-                    words[at] = block_word(LIVE, generation, 0)
-                }
-            :: d_step { touches(); words[at] = block_word(FREE, generation, 0) }
-            fi
-        :: else
-        fi
-    :: block_state(w) == LIVE || (block_state(w) == TAKEN && dead[block_arg(w)]) ->
-        epoch = G;
-        cas_block(block_word(RETIRED, block_generation(w), epoch))
-    :: else
-    fi
+    d_step { ok = slab_state == ACTIVE && slab_of == class; checked = incarnation }
 }
 
-inline forget()
+/* Allocator, hand and token in one: takes, uses and retires a block, or recovers a dead owner's. */
+proctype Cursor(byte me, class)
 {
-    d_step { leave(); seen = 0; saw = 0; at = 0; w = 0; generation = 0; epoch = 0; ok = false }
-}
-
-/* Its cursor stands on slab 0, whatever has become of that. */
-proctype Hand(byte me, sections)
-{
-    byte slab, seen, saw, at, generation, epoch;
-    short w;
+    byte b, s, g, o, e, checked;
     bool ok;
 
-    {
-        do
-        :: sections == 0 -> break
-        :: else ->
-            d_step { sections--; enter() }
-            look_at_slab();
+#ifdef MUTATE_CHECK_OUTSIDE
+    check_slab(class);
+    enter();
+#else
+    enter();
+    check_slab(class);
+#endif
+    if
+    :: ok ->
+        if
+        :: b = 0
+        :: b = 1
+        fi;
+        load_block();
+        if
+        :: s == FREE || (s == RETIRED && grace_over(G, e)) ->
+            cas_block(TAKEN, g + 1, me, 0);
             if
-            :: seen == slab_word(ACTIVE, SMALL, 0) ->
-                if
-                :: at = 0
-                :: at = BLOCKS - 1
-                fi;
-                visit()
+            :: ok ->
+                d_step { s = TAKEN; g++; o = me }
+                cas_block(LIVE, g, 0, 0);
+                d_step { s = LIVE; o = 0 }
+                e = G;
+                cas_block(RETIRED, g, 0, e)
             :: else
-            fi;
-            forget()
-        od
-    } unless { dead[me] -> forget() }
+            fi
+        :: s == TAKEN && dead[o] ->
+            e = G;
+            cas_block(RETIRED, g, 0, e)
+        :: else
+        fi
+    :: else
+    fi;
+    d_step { b = 0; s = 0; g = 0; o = 0; e = 0; checked = 0; ok = false; opened_at[me] = 0 }
 }
 
 proctype Drainer(byte me)
 {
-    byte slab, seen, saw, at, generation, highest, epoch;
-    short w;
+    byte b, s, g, o, e, drain_epoch, checked;
     bool ok;
 
     {
+#ifdef MUTATE_E_OUTSIDE
+        drain_epoch = G;
+#endif
         enter();
-        look_at_slab();
+#ifndef MUTATE_E_OUTSIDE
+        drain_epoch = G;
+#endif
+        check_slab(OLD_CLASS);
         if
-        :: slab_state(seen) == ACTIVE ->
+        :: ok ->
             do
-            :: at == BLOCKS -> break
+            :: b == BLOCKS -> break
             :: else ->
                 load_block();
-                ok = false;
+                ok = s == FREE || (s == RETIRED && grace_over(G, e));
                 if
-                :: reusable(w) -> cas_block(block_word(TAKEN, generation, me))
+                :: ok -> cas_block(TAKEN, g + 1, me, 0)
                 :: else
                 fi;
-#ifdef MUTATE_PART
-                ok = true;
-#endif
                 if
-                :: ok -> d_step { highest = (generation > highest -> generation : highest); at++ }
+                :: ok -> b++
                 :: else -> break
                 fi
             od;
             if
-            :: at == BLOCKS ->
-                epoch = G;
-#ifdef MUTATE_LATE
-                leave();
-#endif
-#ifndef MUTATE_BASE
-                base[slab] = (base[slab] > highest + 1 -> base[slab] : highest + 1);
-#endif
+            :: ok ->
                 d_step {
-                    cas_state(seen, slab_word(DRAINING, slab_class(seen), epoch));
-                    at = (ok -> 0 : at);
-                    w = 0;
-                    do
-                    :: !ok || w == BLOCKS -> break
-                    :: else ->
-                        assert(block_state(words[w]) == TAKEN && block_arg(words[w]) == me);
-                        w++
-                    od;
-                    w = 0
+                    assert(slab_state == ACTIVE && slab_of == OLD_CLASS);
+                    slab_state = DRAINING;
+                    slab_of = drain_epoch
                 }
-            :: else
-            fi;
-            do
-            :: at == 0 -> break
-            :: else ->
-                d_step {
-                    at--;
-                    touches();
-                    assert(block_state(words[at]) == TAKEN && block_arg(words[at]) == me);
-                    words[at] = block_word(FREE, block_generation(words[at]), 0)
-                }
-            od
+            :: else -> /* undo */
+                do
+                :: b == 0 -> break
+                :: else ->
+                    b--;
+                    load_block();
+                    assert(s == TAKEN && o == me);
+                    cas_block(FREE, g, 0, 0)
+                od
+            fi
         :: else
         fi;
-        highest = 0;
-        forget()
-    } unless { dead[me] -> forget() }
+        atomic {
+            b = 0;
+            s = 0;
+            g = 0;
+            o = 0;
+            e = 0;
+            checked = 0;
+            drain_epoch = 0;
+            ok = false;
+            opened_at[me] = 0
+        }
+    } unless { dead[me] }
 }
 
-#ifdef MUTATE_SLOW
-#define gone(owner) true
+#define mine (slab_state == kind && slab_of == me)
+#ifdef MUTATE_ANY_INIT
+#define taken_over true
 #else
-#define gone(owner) dead[owner]
+#define taken_over dead[slab_of]
 #endif
 
-/* INIT or PUNCH of the dead, as just seen. */
-inline recover()
-{
-    if
-#ifndef MUTATE_CHUNK
-    :: slab_state(seen) == INIT && chunk == slab + 1 -> d_step { cas_state(seen, INDEX); ok = false }
-#endif
-    :: else -> d_step { cas_state(seen, UNUSED); ok = false }
-    fi
-}
-
-inline cas_into_hands(desired)
+/* One CAS of the slab word to INIT(me) or PUNCH(me); `kind` tells which, 0 = not now. */
+inline get_slab()
 {
     d_step {
-        cas_state(seen, slab_word(desired, 0, me));
+        kind = 0;
         if
-        :: ok -> assert(chunk != slab + 1); hands[slab]++
+        :: slab_state == DRAINING && grace_over(G, slab_of) -> kind = wish; incarnation++
+        :: slab_state == POOL -> kind = INIT
+        :: (slab_state == INIT || slab_state == PUNCH) && taken_over -> kind = slab_state
+        :: else
+        fi;
+        if
+        :: kind != 0 -> slab_state = kind; slab_of = me
         :: else
         fi
     }
 }
 
-/* Work on a slab in INIT or PUNCH of mine. */
-#define works(as) assert(state[slab] == slab_word(as, 0, me) && chunk != slab + 1)
-
-/* Takes a slab, in whatever way, `takes` times; looks around as long as it likes. */
-proctype Acquirer(byte me, takes; bool wants_chunk)
+/* Whatever of the words is overwritten already is not above the base. */
+inline raise_base()
 {
-    byte slab, seen, at;
-    bool ok;
+    do
+    :: b == BLOCKS -> break
+    :: else -> top = (generation[b] > top -> generation[b] : top); b++
+    od;
+    atomic {
+        assert(mine);
+        base = (top > base -> top : base);
+        b = 0;
+        top = 0
+    }
+}
+
+proctype Preparer(byte me, tries)
+{
+    byte b, wish, kind, top;
 
     {
         do
-        :: takes == 0 || (wants_chunk && chunk != 0) -> break
-        :: true -> break /* gives up looking */
-        :: takes != 0 ->
+        :: tries == 0 -> break
+        :: else ->
+            tries--;
             if
-            :: slab = 0
-            :: slab = SLABS - 1
+            :: wish = INIT
+#ifdef SCENE_PUNCH
+            :: wish = PUNCH
+#endif
             fi;
-            seen = state[slab];
+            get_slab();
             if
-            :: slab_state(seen) == INIT || slab_state(seen) == PUNCH ->
+            :: kind != 0 ->
+#ifdef MUTATE_PUNCH_NO_BASE
                 if
-                :: slab_arg(seen) != me && gone(slab_arg(seen)) -> recover()
+                :: kind == INIT -> raise_base()
                 :: else
-                fi
-            :: seen == UNUSED -> cas_into_hands(INIT)
-            :: slab_state(seen) == DRAINING && G - slab_arg(seen) >= SLAB_GRACE ->
-                if
-                :: cas_into_hands(INIT)
-                :: cas_into_hands(PUNCH);
+                fi;
+#else
+                raise_base();
+#endif
+                do
+                :: b == BLOCKS -> break
+                :: else ->
+                    d_step {
+                        assert(mine);
+                        state[b] = FREE;
+                        owner[b] = 0;
+                        retired_at[b] = 0;
+                        generation[b] = (kind == INIT -> base : 0)
+                    }
+                    b++
+                od;
+                atomic {
                     if
-                    :: ok ->
-                        ok = false;
-                        takes--;
-                        do
-                        :: at == BLOCKS -> break
-                        :: else -> d_step { works(PUNCH); words[slab * BLOCKS + at] = 0; at++ }
-                        od;
-                        at = 0;
-                        d_step { works(PUNCH); state[slab] = UNUSED }
+                    :: mine && kind == INIT -> slab_state = ACTIVE; slab_of = NEW_CLASS
+                    :: mine && kind == PUNCH -> slab_state = POOL; slab_of = 0
                     :: else
                     fi
-                fi
+                }
             :: else
             fi;
-            seen = 0;
-            if
-            :: ok ->
-                ok = false;
-                takes--;
-                do
-                :: at == BLOCKS -> break
-                :: else -> d_step { works(INIT); words[slab * BLOCKS + at] = 0; at++ }
-                od;
-                at = 0;
-                if
-                :: wants_chunk ->
-                    cas(chunk, 0, slab + 1, ok);
-                    d_step {
-                        assert(state[slab] == slab_word(INIT, 0, me));
-                        state[slab] = (ok -> INDEX : slab_word(DRAINING, 0, G - GRACE));
-                        ok = false
-                    }
-                :: !wants_chunk -> d_step { works(INIT); state[slab] = slab_word(ACTIVE, SMALL, 0) }
-                :: !wants_chunk -> d_step { works(INIT); state[slab] = slab_word(ACTIVE, LARGE, 0) }
-                fi
-            :: else
-            fi;
-            slab = 0
+            atomic { b = 0; wish = 0; kind = 0; top = 0 }
         od
-    } unless { dead[me] -> d_step { slab = 0; seen = 0; at = 0; ok = false } }
-}
-
-proctype Clock()
-{
-    do
-    :: d_step { G < G_MAX && !pinned(DRAINER) && !pinned(HAND) -> G++ }
-    :: G == G_MAX -> break
-    od
-}
-
-/* SIGKILL at some moment; after its end it changes nothing. */
-proctype Killer()
-{
-    if
-    :: dead[HAND] = true
-    :: dead[ACQUIRER] = true
-#ifdef SCENE_CHUNK
-    :: dead[RIVAL] = true
-#else
-    :: dead[DRAINER] = true
-#endif
-    fi
-}
-
-inline check_end()
-{
-    atomic {
-        slab = 0;
-        do
-        :: slab == SLABS -> break
-        :: else ->
-            assert(slab_state(state[slab]) != INIT && slab_state(state[slab]) != PUNCH);
-            assert((slab_state(state[slab]) == INDEX) == (chunk == slab + 1));
-            at = 0;
-            do
-            :: at == BLOCKS || slab_state(state[slab]) != ACTIVE -> break
-            :: else ->
-                assert(block_state(words[slab * BLOCKS + at]) != TAKEN ||
-                       dead[block_arg(words[slab * BLOCKS + at])]);
-                at++
-            od;
-            slab++
-        od
-    }
+    } unless { dead[me] }
 }
 
 init
 {
-    byte slab, seen, at;
-    bool ok;
-
     atomic {
-#ifdef SCENE_CHUNK
-        run Acquirer(ACQUIRER, 1, true);
-        run Acquirer(RIVAL, 1, true);
-        run Acquirer(HAND, 1, false);
-#else
-        state[0] = slab_word(ACTIVE, SMALL, 0);
-        words[1] = block_word(RETIRED, 1, 0);
-        last_generation[1] = 1;
+        run Advancer();
         run Drainer(DRAINER);
-        run Hand(HAND, 2);
-        run Acquirer(ACQUIRER, 2, false);
+        run Preparer(PREPARER_1, 1);
+#ifdef SCENE_CURSOR
+        run Cursor(CURSOR, OLD_CLASS);
 #endif
-        run Clock();
-#ifdef SCENE_CRASH
-        run Killer();
+#ifdef SCENE_RIVAL
+        run Preparer(PREPARER_2, 2);
 #endif
-#ifdef SCENE_CRASHES
-        run Killer();
-        run Killer();
+#ifdef SCENE_NEXT_CLASS
+        run Cursor(NEXT_CURSOR, NEW_CLASS);
+#endif
+#ifdef SCENE_DRAINER_DIES
+        run Killer(DRAINER);
+#endif
+#ifdef SCENE_PREPARER_DIES
+        run Killer(PREPARER_1);
 #endif
     }
-    _nr_pr == 1;
-    do
-    :: slab == SLABS -> break
-    :: else ->
-        seen = state[slab];
-        if
-        :: slab_state(seen) == INIT || slab_state(seen) == PUNCH ->
-            assert(dead[slab_arg(seen)]);
-            recover()
-        :: else
-        fi;
-        slab++
-    od;
-    check_end()
 }
