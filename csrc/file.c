@@ -263,6 +263,9 @@ int idem__file_check(const struct idem__file *file, const char *name)
     return IDEM_OK;
 }
 
+/* Looks at a header that contradicts itself before it counts as damaged. */
+#define CHECKS_MAX 4
+
 /* Fills in stat and header of file->fd, and checks them. */
 static int judge(struct idem__file *file, const char *name)
 {
@@ -275,17 +278,23 @@ static int judge(struct idem__file *file, const char *name)
                           "none yet",
                           name);
     }
-    const ssize_t length = pread(file->fd, &file->header, sizeof(file->header), 0);
-    if (length < 0) {
-        return idem__fail_errno("cannot read %s", name);
+    /* Another process may be raising the limit between two reads: what it leaves is whole. */
+    int status = IDEM_ECORRUPT;
+    for (int i = 0; i < CHECKS_MAX && status == IDEM_ECORRUPT; i++) {
+        const ssize_t length = pread(file->fd, &file->header, sizeof(file->header), 0);
+        /* The size after the header: the file grows before its limit does. */
+        if (length < 0 || fstat(file->fd, &file->stat) != 0) {
+            return idem__fail_errno("cannot read %s", name);
+        }
+        if ((size_t)length < sizeof(file->header)) {
+            return idem__fail(IDEM_ECORRUPT,
+                              "%s is not an idemkey region: it has %zd bytes, expected at "
+                              "least %" PRIu64 ". Give another path, or remove the file",
+                              name, length, IDEM__SLAB_AREA_OFF);
+        }
+        status = idem__file_check(file, name);
     }
-    if ((size_t)length < sizeof(file->header)) {
-        return idem__fail(IDEM_ECORRUPT,
-                          "%s is not an idemkey region: it has %zd bytes, expected at "
-                          "least %" PRIu64 ". Give another path, or remove the file",
-                          name, length, IDEM__SLAB_AREA_OFF);
-    }
-    return idem__file_check(file, name);
+    return status;
 }
 
 static int fail_open(const struct idem__file_options *asked)
