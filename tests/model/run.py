@@ -145,25 +145,6 @@ MODELS = {
         },
         large=(("SCENE_CRASH", "SCENE_THIRD"),),
     ),
-    "slab": Model(
-        scenes=(
-            ("SCENE_DRAIN",),
-            ("SCENE_DRAIN", "SCENE_CRASH"),
-            ("SCENE_CHUNK", "SCENE_CRASH"),
-        ),
-        mutations={
-            "GRACE": ("SCENE_DRAIN",),
-            "LATE": ("SCENE_DRAIN",),
-            "SLOW": ("SCENE_CHUNK", "SCENE_CRASH"),
-            "CHUNK": ("SCENE_CHUNK", "SCENE_CRASH"),
-            "BASE": ("SCENE_DRAIN",),
-            "PART": ("SCENE_DRAIN",),
-        },
-        large=(
-            ("SCENE_DRAIN", "SCENE_LONG", "SCENE_CRASH"),
-            ("SCENE_CHUNK", "SCENE_CRASHES"),
-        ),
-    ),
     "retire": Model(
         scenes=(
             ("SCENE_RIVAL", "SCENE_READER"),
