@@ -1,24 +1,23 @@
 /*
  * chunk.pml - a slab becomes a chunk of the index.
  *
- * Growing the index: get a slab from the pool (INIT(me), see slab.pml), zero it, publish it by one CAS
- * chunk_table: 0 -> slab, then INIT(me) -> INDEX; who loses that CAS gives the slab back to the pool. From
- * the CAS on, everybody uses the chunk, also while the slab's word still says INIT.
+ * Growing the index: get an unused slab (INIT(me), see slab.pml), zero it, publish it by one CAS
+ * chunk_table: 0 -> slab, then INIT(me) -> INDEX; who loses that CAS gives the slab back. From the CAS on,
+ * everybody uses the chunk, also while the slab's word still says INIT.
  *
- * If the publisher dies, one CAS INIT(dead) -> INIT(me) makes a recoverer. It asks the chunk table: if that
- * names the slab, INDEX; if not, it never will, since the only one who could publish it is dead: POOL.
- * The question comes after the death is known, and the recoverer does not zero.
+ * If the publisher dies, whoever passes asks the chunk table: if that names the slab, one CAS INIT(dead) ->
+ * INDEX; if not, it never will, since the only one who could publish it is dead: INIT(dead) -> UNUSED. The
+ * question comes after the death is known.
  *
  * Properties
  *   what a chunk's users wrote is never zeroed
  *   a slab that the chunk table names is INIT or INDEX
- *   no leak: once a last visitor has passed, each slab is named and INDEX, or not named and in the pool
+ *   no leak: once a last visitor has passed, each slab is named and INDEX, or not named and UNUSED
  *
  * Mutations
  *   MUTATE_NO_LOOK      the recoverer does not ask the chunk table
  *   MUTATE_LOOK_EARLY   it asks before it knows that the owner is dead
- *   MUTATE_ANY_INIT     INIT is taken over from a living owner
- *   MUTATE_ZERO_AGAIN   the recoverer starts from the beginning, with zeroing
+ *   MUTATE_ANY_INIT     INIT is taken away from a living owner
  */
 #define PUBLISHER_1 1 /* may die */
 #define PUBLISHER_2 2 /* may die */
@@ -27,7 +26,7 @@
 #define ACTORS 5
 
 #define SLABS 2
-#define POOL 0
+#define UNUSED 0
 #define INIT 1
 #define INDEX 2
 
@@ -49,7 +48,7 @@ inline cas_slab(slab, old_state, old_owner, new_state, new_owner)
         :: ok ->
             state[slab] = new_state;
             owner[slab] = new_owner;
-            assert(state[slab] != POOL || !named(slab))
+            assert(state[slab] != UNUSED || !named(slab))
         :: else
         fi
     }
@@ -62,14 +61,14 @@ inline zero(slab)
 
 inline publish(slab)
 {
-    cas_slab(slab, POOL, 0, INIT, me);
+    cas_slab(slab, UNUSED, 0, INIT, me);
     if
     :: ok ->
         zero(slab);
         cas(chunk_table, 0, slab + 1, ok);
         if
         :: ok -> cas_slab(slab, INIT, me, INDEX, 0)
-        :: else -> cas_slab(slab, INIT, me, POOL, 0)
+        :: else -> cas_slab(slab, INIT, me, UNUSED, 0)
         fi
     :: else
     fi
@@ -88,31 +87,22 @@ inline recover(slab)
 #endif
     d_step { ok = may_recover(slab); previous = owner[slab] }
     if
-    :: ok -> cas_slab(slab, INIT, previous, INIT, me)
-    :: else
-    fi;
-    if
     :: ok ->
-#ifdef MUTATE_ZERO_AGAIN
-        zero(slab);
-#endif
-#ifdef MUTATE_NO_LOOK
-        is_named = false;
-#else
 #ifndef MUTATE_LOOK_EARLY
+#ifndef MUTATE_NO_LOOK
         is_named = named(slab);
 #endif
 #endif
         if
-        :: is_named -> cas_slab(slab, INIT, me, INDEX, 0)
-        :: else -> cas_slab(slab, INIT, me, POOL, 0)
+        :: is_named -> cas_slab(slab, INIT, previous, INDEX, 0)
+        :: else -> cas_slab(slab, INIT, previous, UNUSED, 0)
         fi
     :: else
     fi;
     d_step { ok = false; is_named = false; previous = 0 }
 }
 
-/* Grows the index with a slab it finds in the pool, passing by what a dead one left. */
+/* Grows the index with an unused slab, passing by what a dead one left. */
 proctype Publisher(byte me)
 {
     byte previous;
@@ -144,7 +134,7 @@ proctype User()
 {
     if
     :: d_step { chunk_table != 0 -> users[chunk_table - 1] = 1 }
-        assert(users[chunk_table - 1] == 1 && state[chunk_table - 1] != POOL)
+        assert(users[chunk_table - 1] == 1 && state[chunk_table - 1] != UNUSED)
     :: else
     fi
 }
@@ -174,6 +164,6 @@ init
     _nr_pr == 1;
     recover(0);
     recover(1);
-    assert(state[0] == (named(0) -> INDEX : POOL));
-    assert(state[1] == (named(1) -> INDEX : POOL))
+    assert(state[0] == (named(0) -> INDEX : UNUSED));
+    assert(state[1] == (named(1) -> INDEX : UNUSED))
 }

@@ -170,18 +170,19 @@ MODELS = {
         scenes=(
             ("SCENE_HAND", "SCENE_READER"),
             ("SCENE_HAND", "SCENE_SUCCESSOR"),
+            ("SCENE_HAND", "SCENE_OTHER"),
             ("SCENE_READER", "SCENE_SUCCESSOR"),
         ),
         mutations={
             "LIVE_FIRST": ("SCENE_HAND", "SCENE_SUCCESSOR"),
             "ANY_TAKEN": ("SCENE_HAND", "SCENE_SUCCESSOR"),
+            "NO_RELOAD": ("SCENE_HAND", "SCENE_OTHER"),
             "NO_REREAD": ("SCENE_READER", "SCENE_SUCCESSOR"),
             "ZERO_LATER": ("SCENE_HAND", "SCENE_OTHER"),
         },
         large=(
             ("SCENE_HAND", "SCENE_HAND_2", "SCENE_SUCCESSOR"),
             ("SCENE_READER", "SCENE_OTHER"),
-            ("SCENE_HAND", "SCENE_OTHER"),
         ),
     ),
     "slab": Model(
@@ -195,7 +196,7 @@ MODELS = {
             "E_OUTSIDE": ("SCENE_CURSOR",),
             "CHECK_OUTSIDE": ("SCENE_CURSOR",),
             "ANY_INIT": ("SCENE_RIVAL", "SCENE_NEXT_CLASS"),
-            "PUNCH_NO_BASE": ("SCENE_RIVAL", "SCENE_NEXT_CLASS", "SCENE_PUNCH"),
+            "BASE_LATE": ("SCENE_NEXT_CLASS", "SCENE_DRAINER_DIES"),
         },
         large=(
             ("SCENE_CURSOR", "SCENE_NEXT_CLASS", "SCENE_DRAINER_DIES"),
@@ -204,7 +205,7 @@ MODELS = {
     ),
     "chunk": Model(
         scenes=((),),
-        mutations={"NO_LOOK": (), "LOOK_EARLY": (), "ANY_INIT": (), "ZERO_AGAIN": ()},
+        mutations={"NO_LOOK": (), "LOOK_EARLY": (), "ANY_INIT": ()},
     ),
 }
 

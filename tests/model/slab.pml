@@ -1,20 +1,20 @@
 /*
- * slab.pml - a slab changes its class, or goes back to the pool.
+ * slab.pml - a slab changes its class, or gives its pages back.
  *
  *     ACTIVE(class) -> DRAINING(e) -> INIT(me) -> ACTIVE(other class)
- *                                  -> PUNCH(me) -> POOL -> INIT(me) -> ...
+ *                                  -> PUNCH(me) -> UNUSED -> INIT(me) -> ...
  *
- * Protocol. The drainer takes every block (FREE, or RETIRED long enough) or gives back what it took; then
- * one CAS ACTIVE -> DRAINING(e), with e loaded in its section. At e + 3 anyone CASes to INIT(me) or
- * PUNCH(me), which are exclusive: taken over only when their owner is dead. Whoever has it first raises
- * the slab's generation base above all its blocks' generations, in the slab table, which is never
- * overwritten; only then it writes words or gives pages back. Everybody else - allocator, hand,
- * token, drainer - checks in its section that the slab is ACTIVE, of the class it thinks.
+ * Protocol. The drainer takes every block (FREE, or RETIRED long enough) or gives back what it took. When
+ * it has them all, it raises the slab's generation base, which stands in the slab table and is never
+ * overwritten, above all its blocks' generations; then one CAS ACTIVE -> DRAINING(e), with e loaded in
+ * its section. At e + 3 anyone CASes to INIT(me) or PUNCH(me), which are exclusive: if their owner is dead
+ * the slab becomes UNUSED, if it is slow nobody touches it. Everybody else - allocator, hand, token, drainer -
+ * checks in its section that the slab is ACTIVE, of the class it thinks.
  *
  * Argument. Who saw the slab ACTIVE entered before the CAS to DRAINING(e), at G <= e + 1 as in retire.pml, and
  * G is at most e + 2 while it is inside. INIT and PUNCH have one living writer, so nothing of theirs
- * lands after the slab is ACTIVE again. All generations of the slab's past are below its base, also
- * when its words were given back with their pages.
+ * lands after the slab is ACTIVE again. An empty word stands for the base, so all generations of the
+ * slab's past are below those to come, also when its words went with their pages.
  *
  * Properties
  *   a block is touched only in the slab's incarnation that was checked
@@ -25,11 +25,12 @@
  *   MUTATE_GRACE_2         INIT and PUNCH at e + 2
  *   MUTATE_E_OUTSIDE       the drainer loads e before it enters
  *   MUTATE_CHECK_OUTSIDE   a cursor checks the slab before it enters
- *   MUTATE_ANY_INIT        INIT and PUNCH are taken over from a living owner
- *   MUTATE_PUNCH_NO_BASE   PUNCH does not raise the base; the next INIT finds empty words
+ *   MUTATE_ANY_INIT        INIT and PUNCH are taken away from a living owner
+ *   MUTATE_BASE_LATE       the drainer raises the base after the slab has changed hands
  *
  * A drainer and a preparer always run. SCENE_ switches add: CURSOR, of the old class; RIVAL, a second
- * preparer; PUNCH, giving pages back; NEXT_CLASS, a cursor of the new class; and deaths of the drainer or of the first preparer.
+ * preparer; PUNCH, giving pages back; NEXT_CLASS, a cursor of the new class; and deaths of the drainer or of
+ * the first preparer.
  */
 #define CURSOR 0
 #define DRAINER 1
@@ -51,16 +52,16 @@
 #define DRAINING 1
 #define INIT 2
 #define PUNCH 3
-#define POOL 4
+#define UNUSED 4
 #define OLD_CLASS 1
 #define NEW_CLASS 2
 
 byte slab_state = ACTIVE;
 byte slab_of = OLD_CLASS; /* the class; DRAINING: e; INIT, PUNCH: the owner */
-byte base;                /* generation base */
+byte base = 1;            /* generation base */
 
 byte state[BLOCKS];
-byte generation[BLOCKS] = 1;
+byte generation[BLOCKS] = 1; /* 0, an empty word, stands for the base */
 byte owner[BLOCKS];
 byte retired_at[BLOCKS];
 
@@ -72,7 +73,7 @@ inline cas_block(new_state, new_generation, new_owner, epoch)
 {
     d_step {
         assert(incarnation == checked);
-        ok = state[b] == s && generation[b] == g && owner[b] == o;
+        ok = state[b] == s && generation[b] == w && owner[b] == o;
         if
         :: ok ->
             assert(new_state != TAKEN || (new_generation) > highest[b]);
@@ -91,7 +92,8 @@ inline load_block()
     d_step {
         assert(incarnation == checked);
         s = state[b];
-        g = generation[b];
+        w = generation[b];
+        g = (w == 0 -> base : w);
         o = owner[b];
         e = retired_at[b]
     }
@@ -105,7 +107,7 @@ inline check_slab(class)
 /* Allocator, hand and token in one: takes, uses and retires a block, or recovers a dead owner's. */
 proctype Cursor(byte me, class)
 {
-    byte b, s, g, o, e, checked;
+    byte b, s, g, w, o, e, checked;
     bool ok;
 
 #ifdef MUTATE_CHECK_OUTSIDE
@@ -127,7 +129,7 @@ proctype Cursor(byte me, class)
             cas_block(TAKEN, g + 1, me, 0);
             if
             :: ok ->
-                d_step { s = TAKEN; g++; o = me }
+                d_step { s = TAKEN; g++; w = g; o = me }
                 cas_block(LIVE, g, 0, 0);
                 d_step { s = LIVE; o = 0 }
                 e = G;
@@ -141,12 +143,24 @@ proctype Cursor(byte me, class)
         fi
     :: else
     fi;
-    d_step { b = 0; s = 0; g = 0; o = 0; e = 0; checked = 0; ok = false; opened_at[me] = 0 }
+    d_step { b = 0; s = 0; g = 0; w = 0; o = 0; e = 0; checked = 0; ok = false; opened_at[me] = 0 }
+}
+
+/* All blocks are the drainer's own: one step, nobody else changes what it reads. */
+inline raise_base()
+{
+    d_step {
+        b = 0;
+        do
+        :: b == BLOCKS -> break
+        :: else -> base = (generation[b] >= base -> generation[b] + 1 : base); b++
+        od
+    }
 }
 
 proctype Drainer(byte me)
 {
-    byte b, s, g, o, e, drain_epoch, checked;
+    byte b, s, g, w, o, e, drain_epoch, checked;
     bool ok;
 
     {
@@ -176,11 +190,17 @@ proctype Drainer(byte me)
             od;
             if
             :: ok ->
+#ifndef MUTATE_BASE_LATE
+                raise_base();
+#endif
                 d_step {
                     assert(slab_state == ACTIVE && slab_of == OLD_CLASS);
                     slab_state = DRAINING;
                     slab_of = drain_epoch
                 }
+#ifdef MUTATE_BASE_LATE
+                raise_base()
+#endif
             :: else -> /* undo */
                 do
                 :: b == 0 -> break
@@ -197,6 +217,7 @@ proctype Drainer(byte me)
             b = 0;
             s = 0;
             g = 0;
+            w = 0;
             o = 0;
             e = 0;
             checked = 0;
@@ -209,9 +230,9 @@ proctype Drainer(byte me)
 
 #define mine (slab_state == kind && slab_of == me)
 #ifdef MUTATE_ANY_INIT
-#define taken_over true
+#define may_recover true
 #else
-#define taken_over dead[slab_of]
+#define may_recover dead[slab_of]
 #endif
 
 /* One CAS of the slab word to INIT(me) or PUNCH(me); `kind` tells which, 0 = not now. */
@@ -221,8 +242,7 @@ inline get_slab()
         kind = 0;
         if
         :: slab_state == DRAINING && grace_over(G, slab_of) -> kind = wish; incarnation++
-        :: slab_state == POOL -> kind = INIT
-        :: (slab_state == INIT || slab_state == PUNCH) && taken_over -> kind = slab_state
+        :: slab_state == UNUSED -> kind = INIT
         :: else
         fi;
         if
@@ -232,24 +252,19 @@ inline get_slab()
     }
 }
 
-/* Whatever of the words is overwritten already is not above the base. */
-inline raise_base()
+inline recover_slab()
 {
-    do
-    :: b == BLOCKS -> break
-    :: else -> top = (generation[b] > top -> generation[b] : top); b++
-    od;
-    atomic {
-        assert(mine);
-        base = (top > base -> top : base);
-        b = 0;
-        top = 0
+    d_step {
+        if
+        :: (slab_state == INIT || slab_state == PUNCH) && may_recover -> slab_state = UNUSED; slab_of = 0
+        :: else
+        fi
     }
 }
 
 proctype Preparer(byte me, tries)
 {
-    byte b, wish, kind, top;
+    byte b, wish, kind;
 
     {
         do
@@ -262,39 +277,32 @@ proctype Preparer(byte me, tries)
             :: wish = PUNCH
 #endif
             fi;
+            recover_slab();
             get_slab();
             if
             :: kind != 0 ->
-#ifdef MUTATE_PUNCH_NO_BASE
-                if
-                :: kind == INIT -> raise_base()
-                :: else
-                fi;
-#else
-                raise_base();
-#endif
                 do
                 :: b == BLOCKS -> break
                 :: else ->
                     d_step {
                         assert(mine);
                         state[b] = FREE;
+                        generation[b] = 0;
                         owner[b] = 0;
-                        retired_at[b] = 0;
-                        generation[b] = (kind == INIT -> base : 0)
+                        retired_at[b] = 0
                     }
                     b++
                 od;
                 atomic {
+                    assert(mine);
                     if
-                    :: mine && kind == INIT -> slab_state = ACTIVE; slab_of = NEW_CLASS
-                    :: mine && kind == PUNCH -> slab_state = POOL; slab_of = 0
-                    :: else
+                    :: kind == INIT -> slab_state = ACTIVE; slab_of = NEW_CLASS
+                    :: kind == PUNCH -> slab_state = UNUSED; slab_of = 0
                     fi
                 }
             :: else
             fi;
-            atomic { b = 0; wish = 0; kind = 0; top = 0 }
+            atomic { b = 0; wish = 0; kind = 0 }
         od
     } unless { dead[me] }
 }

@@ -6,7 +6,7 @@
  *
  *     complete   V: -> TAKEN(me); content; CAS life PENDING -> DONE(V); V: TAKEN -> LIVE (if the CAS was lost: FREE)
  *     hand       V LIVE, but its record has another generation or does not name it: RETIRED;
- *                V TAKEN by a dead owner: LIVE if named, else RETIRED
+ *                V TAKEN by a dead owner: LIVE if named, else RETIRED; zeroed before
  *     forget     life DEAD, then zeroes V, in one section; V: LIVE -> RETIRED, if it can
  *     lookup     life DONE(V); copy; the life word once more
  *
@@ -17,11 +17,13 @@
  * Properties
  *   a value that a life word names is neither retired nor taken by another
  *   a lookup whose two loads of the life word agree has copied the value of just that record
+ *   what is written into a value stays until its record is DEAD
  *   no leak: after the last hand V is LIVE and named, or FREE, or RETIRED
  *
  * Mutations
  *   MUTATE_LIVE_FIRST   the completer makes V LIVE before the life word names it
  *   MUTATE_ANY_TAKEN    the hand recovers a TAKEN block without asking whether its owner is dead
+ *   MUTATE_NO_RELOAD    the hand trusts a TAKEN word that it loaded before it knew the owner dead
  *   MUTATE_NO_REREAD    the lookup trusts its copy without the second load
  *   MUTATE_ZERO_LATER   forget zeroes in a section of its own
  */
@@ -234,23 +236,40 @@ proctype Other(byte me)
     end_section()
 }
 
+/*
+ * Once its owner is known to be dead, the word of a TAKEN block is loaded again: loaded before, it may have
+ * become FREE, and another's, whose content would be zeroed. TAKEN by the dead it can not become FREE.
+ */
 inline visit()
 {
     enter();
     load_word();
     if
 #ifdef MUTATE_ANY_TAKEN
-    :: s == TAKEN || s == LIVE ->
+    :: s == TAKEN -> skip
 #else
-    :: (s == TAKEN && dead[o]) || s == LIVE ->
+    :: s == TAKEN && dead[o] ->
+#ifndef MUTATE_NO_RELOAD
+        d_step { s = (state == TAKEN && generation == g && owner == o -> TAKEN : FREE) }
+#else
+        skip
 #endif
+#endif
+    :: s == TAKEN && !dead[o] -> s = FREE /* not the hand's business */
+    :: else
+    fi;
+    if
+    :: s == TAKEN || s == LIVE ->
         written_for = content;
         d_step { named = written_for == record && written_for != 0 } /* R's block word */
         d_step { named = named && life == DONE_V; written_for = 0 }
         if
         :: named && s == TAKEN -> cas_word(LIVE, g, 0, 0)
         :: named && s == LIVE
-        :: !named -> e = G; cas_word(RETIRED, g, 0, e)
+        :: !named ->
+            content = 0; /* its record may have been forgotten */
+            e = G;
+            cas_word(RETIRED, g, 0, e)
         fi
     :: else
     fi;
