@@ -39,7 +39,9 @@ PYTHON := $(VENV)/bin/python
 PYTHON_PATHS := $(wildcard setup.py bindings benchmarks docs tests .ci/setup .ci/check_layers .ci/check_docs)
 C_FILES = $(sort $(wildcard csrc/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
 
-include tests/c/c.mk
+# What a folder of tests adds to TEST_READY is built before pytest starts.
+TEST_READY :=
+include $(wildcard tests/*/*.mk)
 -include benchmarks/bench.mk
 
 .PHONY: all
@@ -107,7 +109,7 @@ test-ready:  # all that `make test` runs, built
 	@.ci/setup build python test && .ci/setup venv demo test
 	@$(AGAIN) run-test-ready
 
-run-test-ready: all c-tests $(VENV)/.package
+run-test-ready: all c-tests $(TEST_READY) $(VENV)/.package
 
 .PHONY: lint run-lint
 lint:  ## clang-format, clang-tidy, include layers, ruff, mypy --strict
