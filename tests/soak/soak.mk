@@ -1,0 +1,29 @@
+# Soak and single calls' instructions; included by the top Makefile. docs/guarantees.md has the figures.
+
+# The core, as compiled for use, counting its own instructions: see count.py.
+$(BUILD)/counted/%.o: csrc/%.c tests/soak/count.py Makefile tests/soak/soak.mk | $(BUILD)/.have-build
+	@mkdir -p $(@D)
+	$(call say,CC,$< (counted))
+	$(Q)$(COMPILE) -MT $@ -MF $(@:.o=.d) -S -o $(@:.o=.s) $<
+	$(Q)python3 tests/soak/count.py $(@:.o=.s) $(@:.o=.counted.s)
+	$(Q)$(CC) -c -o $@ $(@:.o=.counted.s)
+
+$(BUILD)/counted/libcore.a: $(SOURCES:csrc/%.c=$(BUILD)/counted/%.o)
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# What cost.c sees of the C library's work.
+COST_WRAPPED := memset memcpy memmove memcmp fallocate madvise fstat stat pread close open fcntl syscall \
+    getrandom clock_gettime
+COST_LINK := $(COST_WRAPPED:%=-Wl,--wrap=%)
+
+# $(call counted,PROGRAM,SOURCES)
+define counted
+$(BUILD)/counted/$(1): $(2) $(wildcard tests/soak/*.h) $(BUILD)/counted/libcore.a tests/soak/soak.mk
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(LANGUAGE) $$(WARNINGS) $$(CFLAGS) $$(CPPFLAGS) -Icsrc -Itests/soak $$(COST_LINK) -o $$@ \
+	    $(2) $(BUILD)/counted/libcore.a $$(LIBS)
+endef
+$(eval $(call counted,latency,$(addprefix tests/soak/,latency.c calls.c figures.c cost.c)))
+
+-include $(SOURCES:csrc/%.c=$(BUILD)/counted/%.d)
