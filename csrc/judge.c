@@ -100,7 +100,7 @@ static int judge_open(struct idem__op *op, struct record_shm *record, const stru
         if (hold) {
             return tell(op, record, look, IDEM_HELD, claim, report);
         }
-        if (op->now_ms < idem__life_since_ms(life) + record->grace_ms) {
+        if (idem__in_grace(record, life, op->now_ms)) {
             return tell(op, record, look, IDEM_BUSY, claim, report);
         }
         return take_over(op, record, look, request, claim, report);

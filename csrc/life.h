@@ -2,7 +2,9 @@
  * life.h - what a life word means for its record at a moment. Layer 11.
  *
  * Expired means expired by a margin: clocks of two processes differ by a tick or two, and a reader
- * that stalls in its section must not judge unexpired what another has judged expired long ago.
+ * that stalls in its section must not judge unexpired what another has judged expired long ago. Leases
+ * and crash graces have the margin too: they begin by one process's clock and end by another's, and must
+ * not end early.
  */
 #ifndef IDEM_LIFE_H
 #define IDEM_LIFE_H
@@ -38,11 +40,20 @@ static inline bool idem__life_expired(const struct record_shm *record, uint64_t 
     return at_s != LIFE_EXPIRES_NEVER && idem__past(now_ms, at_s);
 }
 
-/* When a lease ends, in store time; UINT64_MAX without one. */
+/* When others may take over a claim with a lease, in store time; UINT64_MAX without one. */
 static inline uint64_t idem__lease_end_ms(const struct record_shm *record, uint64_t life)
 {
     uint32_t lease = idem__life_lease(life);
-    return lease ? idem__record_created_ms(record) + idem__lease_decode(lease) : UINT64_MAX;
+    return lease ? idem__record_created_ms(record) + idem__lease_decode(lease) + EXPIRY_MARGIN_MS
+                 : UINT64_MAX;
+}
+
+/* Is it too early to take over an orphan? Never if no grace was asked for, though the clock of who made it
+   an orphan may be ahead. */
+static inline bool idem__in_grace(const struct record_shm *record, uint64_t life, uint64_t now_ms)
+{
+    return record->grace_ms &&
+           now_ms < idem__life_since_ms(life) + record->grace_ms + EXPIRY_MARGIN_MS;
 }
 
 /* A lower bound of the second at which the hand should look at a record in this state again. */
