@@ -132,6 +132,11 @@ bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem_
         if (!owner_dead(op, idem__block_arg(word))) {
             return false;
         }
+        /* Again, now that its owner is known to be dead: while it lived it may have given the block back,
+           and without a grace period another may have put its value there. */
+        if (idem__load64(block->word) != word) {
+            return false;
+        }
         /* [H1] Its owner died between taking and publishing the word. Dead, it can neither link nor
            name the block any more: what is seen now stays. LIVE if in use, else RETIRED, never
            FREE: a section entered before its removal may still look at it. */

@@ -102,6 +102,27 @@ static void taken_blocks_of_the_dead_are_finished(void)
     store_end(store);
 }
 
+/* A word that says TAKEN was loaded; its owner gave the block back, and died; another's value is there now. */
+static void a_late_look_at_the_dead_leaves_a_reused_value_alone(void)
+{
+    idem_store *store = store_open();
+    put(store, "key", "value");
+    const uint32_t dead = inside_dead_owner(store);
+    struct idem__op op = inside_begin(store);
+    struct idem__block block;
+    CHECK_INT(idem__block_alloc(&op, FAMILY_VALUE, 64, BLOCK_BOUND_NEVER, &block), IDEM_OK);
+    char *bytes = block.content + sizeof(struct value_shm);
+    memcpy(bytes, "new", 4);
+    struct idem__block seen = block;
+    const uint64_t late = idem__block_word(BLOCK_TAKEN, block.generation - 1, dead);
+    CHECK(!idem__hand_visit(&op, &seen, FAMILY_VALUE, late));
+    CHECK(strcmp(bytes, "new") == 0);
+    CHECK_INT(idem__block_state(idem__load64(block.word)), BLOCK_TAKEN);
+    idem__block_give_back(&block);
+    inside_end(&op);
+    store_end(store);
+}
+
 /* But of the living nobody touches what is TAKEN. */
 static void taken_blocks_of_the_living_stay(void)
 {
@@ -126,6 +147,7 @@ int main(void)
     return test_run((struct test[]){TEST(a_block_goes_round),
                                     TEST(only_block_beginnings_are_blocks),
                                     TEST(taken_blocks_of_the_dead_are_finished),
+                                    TEST(a_late_look_at_the_dead_leaves_a_reused_value_alone),
                                     TEST(taken_blocks_of_the_living_stay),
                                     {0}});
 }
