@@ -105,15 +105,16 @@ long __wrap_syscall(long number, ...)
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/* The region's secret and id are made of it: the same in each run. */
+/* The region's secret and id are made of it: the same in each run with the same seed. */
+static uint64_t random_state = 1;
+void cost_seed(uint64_t seed) { random_state = seed; }
 ssize_t __wrap_getrandom(void *to, size_t n, unsigned flags);
 ssize_t __wrap_getrandom(void *to, size_t n, unsigned flags)
 {
-    static uint64_t state = 0x9e3779b97f4a7c15u;
     (void)flags;
     for (size_t i = 0; i < n; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        ((unsigned char *)to)[i] = (unsigned char)(state >> 56);
+        random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+        ((unsigned char *)to)[i] = (unsigned char)(random_state >> 56);
     }
     return (ssize_t)n;
 }

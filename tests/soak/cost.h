@@ -39,6 +39,9 @@ uint64_t cost_system_calls(void);
    and its system calls. To be asked right after cost_end. */
 void cost_explain(int lines, char *text, size_t size);
 
+/* Secrets are made of this. */
+void cost_seed(uint64_t seed);
+
 /* The clock of the whole process: it moves by these calls only. */
 void cost_clock_set(bool frozen);
 void cost_clock_advance_ms(uint64_t ms);

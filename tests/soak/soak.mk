@@ -17,13 +17,11 @@ COST_WRAPPED := memset memcpy memmove memcmp fallocate madvise fstat stat pread 
     getrandom clock_gettime
 COST_LINK := $(COST_WRAPPED:%=-Wl,--wrap=%)
 
-# $(call counted,PROGRAM,SOURCES)
-define counted
-$(BUILD)/counted/$(1): $(2) $(wildcard tests/soak/*.h) $(BUILD)/counted/libcore.a tests/soak/soak.mk
-	$$(call say,CC)
-	$$(Q)$$(CC) $$(LANGUAGE) $$(WARNINGS) $$(CFLAGS) $$(CPPFLAGS) -Icsrc -Itests/soak $$(COST_LINK) -o $$@ \
-	    $(2) $(BUILD)/counted/libcore.a $$(LIBS)
-endef
-$(eval $(call counted,latency,$(addprefix tests/soak/,latency.c calls.c figures.c cost.c)))
+COUNTED_COMPILE = $(CC) $(LANGUAGE) $(WARNINGS) $(CFLAGS) $(CPPFLAGS) -Icsrc -Itests/soak
+
+LATENCY_SOURCES := $(addprefix tests/soak/,latency.c calls.c figures.c cost.c)
+$(BUILD)/counted/latency: $(LATENCY_SOURCES) $(wildcard tests/soak/*.h) $(BUILD)/counted/libcore.a
+	$(call say,CC)
+	$(Q)$(COUNTED_COMPILE) $(COST_LINK) -o $@ $(LATENCY_SOURCES) $(BUILD)/counted/libcore.a $(LIBS)
 
 -include $(SOURCES:csrc/%.c=$(BUILD)/counted/%.d)
