@@ -32,7 +32,7 @@
 #define MFD_NOEXEC_SEAL 0x8u /* Linux 6.3; some systems refuse memory files without it */
 #endif
 
-static IDEM_COLD int fail_full(int fd, const char *name)
+IDEM_COLD int idem__file_fail_full(int fd, const char *name)
 {
     const int kept_errno = errno;
     struct statvfs fs;
@@ -56,7 +56,7 @@ static int fail_allocate(int fd, const char *name)
     case ENOSPC:
     case EDQUOT:
     case ENOMEM:
-        return fail_full(fd, name);
+        return idem__file_fail_full(fd, name);
     case EOPNOTSUPP:
     case ENOSYS:
         return idem__fail_errno(
@@ -170,6 +170,21 @@ static int make_index(int fd, uint32_t slab_shift, const char *name)
                              : status;
 }
 
+/* The first claim takes a page of thread slots and a slab: a store that could hold no key is refused when
+   it is made, not in use. */
+static int check_room(int fd, uint32_t slab_shift, const char *name)
+{
+    const uint64_t needed_bytes = IDEM__PAGE_BYTES + ((uint64_t)1 << slab_shift);
+    struct statvfs fs;
+    /* A file system without a limit (a tmpfs of size=0, a memory file) has 0 blocks. */
+    if (fstatvfs(fd, &fs) != 0 || fs.f_blocks == 0 ||
+        (uint64_t)fs.f_bavail * fs.f_frsize >= needed_bytes) {
+        return IDEM_OK;
+    }
+    errno = ENOSPC;
+    return idem__file_fail_full(fd, name);
+}
+
 /* Makes the empty file `fd` a complete region. */
 static int fill(int fd, const struct idem__file_options *asked, const char *name)
 {
@@ -188,6 +203,9 @@ static int fill(int fd, const struct idem__file_options *asked, const char *name
         return status;
     }
     status = make_index(fd, asked->slab_shift, name);
+    if (status == IDEM_OK) {
+        status = check_room(fd, asked->slab_shift, name);
+    }
     if (status != IDEM_OK) {
         return status;
     }

@@ -58,6 +58,8 @@ static inline uint64_t idem__file_bytes(uint32_t slab_shift, uint32_t slabs)
  * and its size. `name` is for the message.
  */
 int idem__file_allocate(int fd, int mode, uint64_t offset, uint64_t length, const char *name);
+/* IDEM_EFULL, with the file system's size and the reason in errno. */
+int idem__file_fail_full(int fd, const char *name);
 /* Refuses sizes above RLIMIT_FSIZE, which would kill the process by SIGXFSZ. */
 int idem__file_check_limit(uint64_t bytes, const char *name);
 

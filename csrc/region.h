@@ -90,6 +90,8 @@ void idem__region_close(struct idem__region *region);
  * safe to be killed in. Never raises SIGBUS.
  */
 int idem__region_back(struct idem__region *region, uint64_t offset, uint64_t length);
+/* IDEM_EFULL, for a call that did not ask again because the file system was full a moment ago. */
+int idem__region_fail_full(struct idem__region *region);
 /* Gives the pages of [offset, offset + length) back to the system; they read as zero afterwards. */
 int idem__region_punch(struct idem__region *region, uint64_t offset, uint64_t length);
 /* Raises the limit. */

@@ -146,6 +146,14 @@ int idem__region_back(struct idem__region *region, uint64_t offset, uint64_t len
     return idem__file_allocate(fd, FALLOC_FL_KEEP_SIZE, offset, length, name_of(region));
 }
 
+int idem__region_fail_full(struct idem__region *region)
+{
+    struct stat stat;
+    const int fd = verified_fd(region, &stat);
+    errno = ENOSPC;
+    return idem__file_fail_full(fd, name_of(region));
+}
+
 int idem__region_punch(struct idem__region *region, uint64_t offset, uint64_t length)
 {
     struct stat stat;
