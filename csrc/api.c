@@ -6,33 +6,41 @@
 #include "call.h"
 #include "report.h"
 
+/* Sets a member as far as the caller's struct, which may be of another header, has it: nothing behind it. */
+#define SET(object, size, member, value)                                                          \
+    do {                                                                                          \
+        if ((size) >= (size_t)((const char *)(&(object)->member + 1) - (const char *)(object))) { \
+            (object)->member = (value);                                                           \
+        }                                                                                         \
+    } while (0)
+
 void idem_options_init(struct idem_options *options, size_t size)
 {
     memset(options, 0, size);
-    options->size = (uint32_t)size;
-    options->mode = 0600;
-    options->group = -1;
+    SET(options, size, size, (uint32_t)size);
+    SET(options, size, mode, 0600);
+    SET(options, size, group, -1);
 }
 
 void idem_request_init(struct idem_request *request, size_t size)
 {
     const int64_t day_ms = 86400000; /* what most documented APIs promise */
     memset(request, 0, size);
-    request->size = (uint32_t)size;
-    request->ttl_ms = day_ms;
+    SET(request, size, size, (uint32_t)size);
+    SET(request, size, ttl_ms, day_ms);
 }
 
 void idem_record_init(struct idem_record *record, size_t size)
 {
     memset(record, 0, size);
-    record->size = (uint32_t)size;
+    SET(record, size, size, (uint32_t)size);
 }
 
 void idem_claim_init(struct idem_claim *claim, size_t size)
 {
     memset(claim, 0, size);
-    claim->size = (uint32_t)size;
-    claim->record.size = sizeof claim->record;
+    SET(claim, size, size, (uint32_t)size);
+    SET(claim, size, record.size, (uint32_t)sizeof claim->record);
 }
 
 void idem_record_free(struct idem_record *record)

@@ -229,7 +229,7 @@ static int check_ranges(const struct header_shm *header, const char *name)
         {"max_bytes", max_bytes, IDEM__REGION_MIN_BYTES, idem__region_ceiling_bytes(shift)},
         /* A resize raises max_bytes first: slab_limit may be behind, never ahead. */
         {"slab_limit", slab_limit, 1, idem__region_slabs_for(shift, max_bytes)},
-        {"slab_high", idem__peek32(&header->slab_high), 0, slab_limit},
+        {"slab_high", idem__peek32(&header->slab_high), IDEM__FIRST_SLABS, slab_limit},
         {"max_value_bytes", header->max_value_bytes, 1, largest_value_bytes(shift)},
         {"slot_high", idem__peek32(&header->slot_high), 0, IDEM__SLOTS_MAX},
         {"next_owner", idem__peek32(&header->next_owner), IDEM__OWNER_START, UINT32_MAX},

@@ -101,7 +101,7 @@ static inline uint8_t *idem__report_target(struct idem__report *report, size_t b
     struct idem_record *out = report->out;
     size_t room = IDEM_UNLIKELY(out->owned != NULL) ? report->room : out->buffer_size;
     uint8_t *base = IDEM_UNLIKELY(out->owned != NULL) ? out->owned : out->buffer;
-    if (IDEM_UNLIKELY(report->used + bytes > room)) {
+    if (IDEM_UNLIKELY(!base || report->used + bytes > room)) {
         report->needed = report->used + bytes;
         return NULL;
     }
