@@ -4,16 +4,27 @@
 #include "reclaim.h"
 
 /* Bounds of one allocation: words passed and blocks finished before a new slab is asked for, and slabs
-   that turn out to offer nothing. */
-#define SCAN_WORDS_MAX 16384u
-#define SCAN_VISITS_MAX 32u
+   that turn out to offer nothing. No call shall take 50 times as long as most do. */
+#define SCAN_WORDS_MAX 256u
+#define SCAN_VISITS_MAX 8u
 #define SCAN_SLABS_MAX 4u
+/* After so many words in vain it goes on elsewhere in the slab: blocks that were taken together often live
+   together. */
+#define SCAN_STRETCH 64u
+#define SKIP_PARTS 8u
+/* The last efforts before a refusal look at every word of some slabs. */
+#define SCAN_WORDS_LAST (1u << 16)
+/* Of a large slab every so many words are sampled for its hints. */
+#define SAMPLE_EVERY 8u
+#define SAMPLED_SLAB_WORDS 1024u
 /* Every so many allocations: words of the next slab cleaned (it is done before half of this one is used),
    blocks finished at most, the slab's hints updated by a sample, a slab to clean searched. Odd, or ttls
    that alternate could fall in step with the samples. */
 #define UPKEEP_EVERY 7u
 #define CLEAN_WORDS 32u
 #define CLEAN_VISITS 16u
+/* Likewise: words of a closed slab looked at. */
+#define DRAIN_WORDS 128u
 /* How long a slab that one thread cleans is left alone by others. */
 #define CLEAN_LEASE_S 10u
 /* Entries looked at for a slab to clean. */
@@ -28,6 +39,10 @@
 #define LARGER_CLASSES 8u
 /* Threads that share a slab begin in different parts of it. */
 #define SHARE_PARTS 8u
+/* Words of a slab looked at, before it is joined, for one that can be taken: while a process stands still
+   inside a section, what was retired cannot. And slabs probed so in one search. */
+#define PROBES 4u
+#define PROBED_SLABS_MAX 128u
 
 /* A block is taken; the lap is over; the slab is another's; the effort is spent. */
 enum scan_result { SCAN_TAKEN, SCAN_END, SCAN_GONE, SCAN_SPENT };
@@ -37,15 +52,18 @@ struct effort {
     uint32_t visits;
 };
 
-static uint32_t state_of(enum idem__family family, uint32_t klass)
+static struct effort effort_of(const struct idem__op *op)
 {
-    return (uint32_t)idem__slab_word(SLAB_ACTIVE, family, klass, 0);
+    return (struct effort){op->round >= ROUND_THOROUGH ? SCAN_WORDS_LAST : SCAN_WORDS_MAX,
+                           SCAN_VISITS_MAX};
 }
 
+/* Open, and of this class. */
 static bool is_slab_of(const struct idem__op *op, uint32_t slab, enum idem__family family,
                        uint32_t klass)
 {
-    return (uint32_t)idem__load64(&op->region->slab_table[slab].state) == state_of(family, klass);
+    return idem__load64(&op->region->slab_table[slab].state) ==
+           idem__slab_word(SLAB_ACTIVE, family, klass, 0);
 }
 
 static void begin_lap(const struct idem__op *op, struct idem__lap *lap, uint32_t slab,
@@ -53,10 +71,11 @@ static void begin_lap(const struct idem__op *op, struct idem__lap *lap, uint32_t
 {
     uint32_t count = op->region->classes[klass].count;
     *lap = (struct idem__lap){.slab = slab + 1,
-                              .state = state_of(family, klass),
+                              .state = idem__slab_word(SLAB_ACTIVE, family, klass, 0),
                               .index = index % count, /* it may come from a hint */
                               .left = count,
                               .untold = UPKEEP_EVERY,
+                              .sample_every = count < SAMPLED_SLAB_WORDS ? 1 : SAMPLE_EVERY,
                               .entry = &op->region->slab_table[slab],
                               .words = idem__slab_words(op->region, slab)};
 }
@@ -65,7 +84,7 @@ static void leave_lap(struct idem__lap *lap) { lap->slab = lap->left = 0; }
 
 static bool still_there(const struct idem__lap *lap)
 {
-    return (uint32_t)idem__load64(&lap->entry->state) == lap->state;
+    return idem__load64(&lap->entry->state) == lap->state;
 }
 
 /* Of `count` live blocks one expires at bound_s, and the others are taken to do about then. */
@@ -80,6 +99,14 @@ static void note_live(const struct idem__op *op, struct idem__lap *lap, uint32_t
         struct idem__due *due = &lap->due[span < IDEM__DUE_SPANS ? span : IDEM__DUE_SPANS - 1];
         due->count += count;
         due->latest_s = bound_s > due->latest_s ? bound_s : due->latest_s;
+    }
+}
+
+/* For the hints: of a large slab some live blocks stand for all. */
+static void sample_live(const struct idem__op *op, struct idem__lap *lap, uint64_t word)
+{
+    if (lap->index % SAMPLE_EVERY == 0 || lap->sample_every == 1) {
+        note_live(op, lap, idem__block_arg(word), lap->sample_every);
     }
 }
 
@@ -121,7 +148,7 @@ static bool look(struct idem__op *op, struct idem__lap *lap, enum idem__family f
         }
     }
     if (idem__block_state(word) == BLOCK_LIVE) {
-        note_live(op, lap, idem__block_arg(word), 1);
+        sample_live(op, lap, word);
     }
     lap->free += idem__block_state(word) == BLOCK_FREE || idem__block_state(word) == BLOCK_RETIRED;
     return visited;
@@ -133,6 +160,12 @@ static void advance_lap(struct idem__lap *lap, uint32_t count)
     lap->left--;
 }
 
+/* Alive for some time yet: most of what a lap passes. */
+static bool stays(uint64_t word, uint32_t now_s)
+{
+    return idem__block_state(word) == BLOCK_LIVE && idem__block_arg(word) > now_s;
+}
+
 /* Goes on with the lap until a block is taken. */
 static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum idem__family family,
                              uint32_t klass, struct effort *effort, struct idem__block *block)
@@ -141,21 +174,29 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
         return SCAN_GONE;
     }
     const struct idem__class *of = &op->region->classes[klass];
-    while (lap->left > 0) {
+    uint32_t now_s = (uint32_t)(op->now_ms / 1000), begin = lap->index;
+    bool visited = false;
+    while (lap->left > 0 && effort->words > 0) {
         uint64_t word = idem__load64(&lap->words[lap->index]);
-        if (idem__lap_take(op, lap, of, word, block)) {
+        if (IDEM_LIKELY(stays(word, now_s))) {
+            sample_live(op, lap, word);
+        } else if (idem__lap_take(op, lap, of, word, block)) {
             return SCAN_TAKEN;
-        }
-        /* What has ended is left to cleaning once the call has finished its share. */
-        if (effort->visits > 0) {
-            effort->visits -= look(op, lap, family, word);
+        } else if (effort->visits > 0 && look(op, lap, family, word)) {
+            /* What else has ended is left to cleaning: the call has a share of it to do, not more. */
+            effort->visits--;
+            begin = visited ? begin : lap->index;
+            visited = true;
         }
         advance_lap(lap, of->count);
-        if (effort->words-- == 1) {
-            return SCAN_SPENT;
+        effort->words--;
+        if (effort->words % SCAN_STRETCH == 0 && op->round < ROUND_THOROUGH) {
+            lap->index = (lap->index + of->count / SKIP_PARTS) % of->count;
         }
     }
-    return SCAN_END;
+    /* Here the next search begins (end_lap): after a grace period, what is retired is what there is. */
+    lap->index = begin;
+    return lap->left > 0 ? SCAN_SPENT : SCAN_END;
 }
 
 /* Brings the slab's hints up to date with what was taken since the last time. */
@@ -203,8 +244,15 @@ static void choose_next(struct idem__op *op, struct idem__cursor *cursor, enum i
     for (uint32_t i = 0; i < CLEAN_SEARCH_MAX && i < high; i++) {
         uint32_t slab = op->thread->table_position = (op->thread->table_position + 1) % high;
         struct slab_shm *entry = &op->region->slab_table[slab];
-        if (is_slab_of(op, slab, family, klass) && slab + 1 != cursor->now.slab &&
-            idem__past(op->now_ms, idem__peek32(&entry->useful_s))) {
+        if (!idem__past(op->now_ms, idem__peek32(&entry->useful_s))) {
+            continue;
+        }
+        if (op->thread->drain.slab == 0 && idem__slab_closed(idem__load64(&entry->state))) {
+            /* Who closed it has gone, or is idle. */
+            idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S);
+            op->thread->drain = (struct idem__drain){.slab = slab + 1};
+        }
+        if (is_slab_of(op, slab, family, klass) && slab + 1 != cursor->now.slab) {
             /* Others look elsewhere for a while: not for ever, this thread may die or turn idle. */
             idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S);
             begin_lap(op, &cursor->next, slab, family, klass, 0);
@@ -236,8 +284,9 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
     idem__poke32(&lap->entry->useful_s, useful_s(op, lap));
     const struct slab_shm *now = cursor->now.entry;
     bool plenty = now && (int32_t)idem__peek32(&now->free) > (int32_t)(count / 2);
-    if (lap->free == count && plenty) {
-        op->thread->emptied += idem__slab_drain(op, lap->slab - 1);
+    if (lap->free == count && plenty && op->thread->drain.slab == 0 &&
+        idem__slab_close(op, lap->slab - 1)) {
+        op->thread->drain = (struct idem__drain){.slab = lap->slab};
     } else if (lap->free >= count / KEEP_PART && cursor->ready == 0) {
         cursor->ready = lap->slab;
     }
@@ -255,6 +304,20 @@ static bool choose_new(struct idem__op *op, struct idem__cursor *cursor, enum id
     return true;
 }
 
+/* Finds a block that can be taken, near which a lap over the slab may begin. */
+static bool probe(const struct idem__op *op, uint32_t slab, uint32_t count, uint32_t *index)
+{
+    uint32_t part = op->thread->slot_index % SHARE_PARTS * (count / SHARE_PARTS);
+    *index = (idem__peek32(&op->region->slab_table[slab].position) + part) % count;
+    for (uint32_t i = 0; i < PROBES; i++, *index = (*index + count / PROBES) % count) {
+        if (idem__block_reusable(op->region,
+                                 idem__load64(&idem__slab_words(op->region, slab)[*index]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The slab to go on with: a cleaned one, one with free blocks, a new one; else any that offers some. */
 static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
                        uint32_t klass)
@@ -266,18 +329,20 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
         begin_lap(op, &cursor->now, ready - 1, family, klass, 0);
         return true;
     }
-    uint32_t part = op->thread->slot_index % SHARE_PARTS * (count / SHARE_PARTS);
-    uint32_t high = idem__slab_high(op->region), some = UINT32_MAX;
+    uint32_t high = idem__slab_high(op->region), some = UINT32_MAX, probed = 0, index = 0;
     int32_t most = 0;
     for (uint32_t i = 0; i < SLAB_SEARCH_MAX && i < high; i++) {
         uint32_t slab = op->thread->table_position = (op->thread->table_position + 1) % high;
-        if (!is_slab_of(op, slab, family, klass)) {
+        uint64_t state = idem__load64(&op->region->slab_table[slab].state);
+        if ((uint32_t)state != (uint32_t)idem__slab_word(SLAB_ACTIVE, family, klass, 0) ||
+            (idem__slab_closed(state) && !idem__slab_reopen(op->region, slab))) {
             continue;
         }
         struct slab_shm *entry = &op->region->slab_table[slab];
         int32_t free = (int32_t)idem__peek32(&entry->free);
-        if (free > 0 && (uint32_t)free >= idem__max_u64(count / JOIN_PART, 1)) {
-            begin_lap(op, &cursor->now, slab, family, klass, idem__peek32(&entry->position) + part);
+        if (free > 0 && (uint32_t)free >= idem__max_u64(count / JOIN_PART, 1) &&
+            probed++ < PROBED_SLABS_MAX && probe(op, slab, count, &index)) {
+            begin_lap(op, &cursor->now, slab, family, klass, index);
             return true;
         }
         /* A block that is free goes before one that may have expired: it is all there may be. */
@@ -296,8 +361,8 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
         return true;
     }
     if (some != UINT32_MAX) {
-        uint32_t position = idem__peek32(&op->region->slab_table[some].position);
-        begin_lap(op, &cursor->now, some, family, klass, position + part);
+        begin_lap(op, &cursor->now, some, family, klass,
+                  idem__peek32(&op->region->slab_table[some].position));
         return true;
     }
     return false;
@@ -321,6 +386,9 @@ __attribute__((noinline)) int idem__alloc_upkeep(struct idem__op *op, enum idem_
     if (cursor->next.left > 0) {
         clean_ahead(op, cursor, family, klass);
     }
+    if (op->thread->drain.slab) {
+        op->thread->emptied += idem__slab_drain(op, &op->thread->drain, DRAIN_WORDS);
+    }
     return IDEM_OK;
 }
 
@@ -329,7 +397,7 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
                            struct idem__block *block)
 {
     struct idem__cursor *cursor = cursor_of(op, family, klass);
-    struct effort effort = {SCAN_WORDS_MAX, SCAN_VISITS_MAX};
+    struct effort effort = effort_of(op);
     for (uint32_t slabs = 0; slabs < SCAN_SLABS_MAX; slabs++) {
         if (cursor->now.slab == 0 && !choose_now(op, cursor, family, klass)) {
             return false;
@@ -348,7 +416,7 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
             if (!choose_new(op, cursor, family, klass)) {
                 return false;
             }
-            effort = (struct effort){SCAN_WORDS_MAX, SCAN_VISITS_MAX};
+            effort = effort_of(op);
             break;
         }
     }

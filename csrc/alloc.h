@@ -12,7 +12,7 @@
 #include "block.h"
 
 /* Rounds of making room: op->round. */
-enum idem__round { ROUND_FIRST = 0, ROUND_GRACE = 1, ROUND_LARGER = 2 };
+enum idem__round { ROUND_FIRST = 0, ROUND_GRACE = 1, ROUND_THOROUGH = 2, ROUND_LARGER = 3 };
 
 /* idem__block_alloc when the block at the cursor is not simply free; and, now and then, keeping the
    slab's hints up to date and cleaning another slab for later. Both return what it returns. */
@@ -25,9 +25,8 @@ int idem__alloc_upkeep(struct idem__op *op, enum idem__family family, uint32_t k
 IDEM_HOT bool idem__lap_take(struct idem__op *op, struct idem__lap *lap,
                              const struct idem__class *of, uint64_t word, struct idem__block *block)
 {
-    uint32_t state = idem__block_state(word), index = lap->index;
-    if (state != BLOCK_FREE &&
-        !(state == BLOCK_RETIRED && idem__grace_over(op->region, idem__block_arg(word)))) {
+    uint32_t index = lap->index;
+    if (!idem__block_reusable(op->region, word)) {
         return false;
     }
     block->slab = lap->entry;
@@ -53,8 +52,7 @@ IDEM_HOT int idem__block_alloc(struct idem__op *op, enum idem__family family, ui
 {
     uint32_t klass = idem__class_for(op->region, bytes);
     struct idem__lap *lap = &op->thread->cursors[family * IDEM__CLASSES_MAX + klass].now;
-    if (IDEM_UNLIKELY(lap->left == 0 ||
-                      (uint32_t)idem__load64(&lap->entry->state) != lap->state || /* [S3] */
+    if (IDEM_UNLIKELY(lap->left == 0 || idem__load64(&lap->entry->state) != lap->state || /* [S3] */
                       !idem__lap_take(op, lap, &op->region->classes[klass],
                                       idem__load64(&lap->words[lap->index]), block))) {
         struct idem__block found; /* or *block would have to be in memory in the common case too */
@@ -68,7 +66,8 @@ IDEM_HOT int idem__block_alloc(struct idem__op *op, enum idem__family family, ui
 
 /*
  * Outside a section, after IDEM_EFULL: the next of a bounded number of efforts: lets grace periods end;
- * looks at blocks of every class whatever the hints say, and from then on takes larger blocks too. False
+ * then looks at more words; then finishes blocks of every class whatever the hints say, and takes larger
+ * blocks too. False
  * when there is no further effort, or it was made in vain a moment ago. Updates op->round.
  */
 bool idem__make_room(struct idem__op *op);

@@ -2,8 +2,8 @@
 
 IDEM_COLD void idem__call_trim(struct idem__op *op)
 {
-    op->thread->emptied = 0;
-    (void)idem__slab_trim(op, SLAB_RESERVE);
+    op->thread->emptied--; /* one a call */
+    (void)idem__slab_trim(op, SLAB_RESERVE, SLAB_SEARCH_MAX, 1);
 }
 
 IDEM_COLD int idem__call_readonly(void)

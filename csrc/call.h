@@ -7,7 +7,7 @@
 #include "error.h"
 #include "handle.h"
 
-/* Gives the pages of emptied slabs back, but for a reserve. */
+/* Gives the pages of an emptied slab back, unless it belongs to the reserve. */
 void idem__call_trim(struct idem__op *op);
 /* Ends a call that would write to a read-only store: IDEM_EINVAL. */
 int idem__call_readonly(void);

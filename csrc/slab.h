@@ -7,7 +7,8 @@
  *   +---------------------+-------------+---+------------+-----+
  *   |          0          |      0      | 0 |      0     |  0  |  UNUSED    no pages wanted
  *   |       owner:32      |      0      | 0 |      0     |  1  |  INIT      being prepared
- *   |          0          |      0      | f |  class:13  |  2  |  ACTIVE    blocks of family f
+ *   |       epoch:32      |      0      | f |  class:13  |  2  |  ACTIVE    blocks of family f; closed
+ *   |                     |             |   |            |     |            if the epoch is not 0
  *   |    epoch:32 (low)   |      0      | f |  class:13  |  3  |  DRAINING  reusable after a grace
  *   |          0          |      0      | 0 |      0     |  4  |  INDEX     a chunk of bucket heads
  *   |       owner:32      |      0      | 0 |      0     |  5  |  PUNCH     pages being given back
@@ -17,8 +18,12 @@
  *                      -> INDEX (for ever)           PUNCH(me) -> UNUSED
  *
  * INIT and PUNCH are exclusive, and taken over only from a dead owner: a slow one may be in a memset.
- * A DRAINING slab is touched by nobody until G - e >= IDEM__GRACE: all its blocks were TAKEN by the
- * drainer before, and everyone else checks ACTIVE and the class inside its section first.
+ *
+ * ACTIVE(0) -> ACTIVE(e) closes a slab: blocks of it are read, published and retired as before, but none
+ * is taken. Who takes one checks inside its section that the slab is open; so when G - e >= IDEM__GRACE
+ * none is taken any more, and a block whose word was cleared stays free as long as the state is the same
+ * (another closing has a later epoch). When all were, ACTIVE(e) -> DRAINING(e'). A DRAINING slab is touched
+ * by nobody until G - e' >= IDEM__GRACE: everyone checks ACTIVE and the class inside a section first.
  */
 #ifndef IDEM_SLAB_H
 #define IDEM_SLAB_H
@@ -51,6 +56,16 @@ static inline uint64_t idem__slab_word(uint32_t state, uint32_t family, uint32_t
                                        uint32_t arg)
 {
     return (uint64_t)arg << 32 | (uint64_t)family << 16 | (uint64_t)klass << 3 | state;
+}
+
+/* ACTIVE, of any class and family: open, or closed to be emptied. */
+static inline bool idem__slab_open(uint64_t word)
+{
+    return idem__slab_state(word) == SLAB_ACTIVE && idem__slab_arg(word) == 0;
+}
+static inline bool idem__slab_closed(uint64_t word)
+{
+    return idem__slab_state(word) == SLAB_ACTIVE && idem__slab_arg(word) != 0;
 }
 
 /* One call's view: who, where and when. */
@@ -121,6 +136,14 @@ IDEM_HOT bool idem__block_at(const struct idem__region *region, uint32_t number,
     return true;
 }
 
+/* FREE, or RETIRED for a grace period. The word has just been loaded. */
+static inline bool idem__block_reusable(const struct idem__region *region, uint64_t word)
+{
+    uint32_t state = idem__block_state(word);
+    return state == BLOCK_FREE ||
+           (state == BLOCK_RETIRED && idem__grace_over(region, idem__block_arg(word)));
+}
+
 /* The generation that a block word stands for. */
 static inline uint32_t idem__generation_of(uint64_t word, struct slab_shm *slab)
 {
@@ -135,9 +158,21 @@ int idem__slab_acquire(struct idem__op *op, enum idem__family family, uint32_t k
                        uint32_t *slab);
 /* Makes a slab the index chunk `chunk`, unless another process has. IDEM_EFULL as above. */
 int idem__slab_acquire_chunk(struct idem__op *op, uint32_t chunk);
-/* Takes every block of an ACTIVE slab and sets it DRAINING, or undoes. Inside a section. */
-bool idem__slab_drain(struct idem__op *op, uint32_t slab);
-/* Gives the pages of emptied slabs beyond the reserve back. Outside a section. Returns slabs. */
-uint32_t idem__slab_trim(struct idem__op *op, uint32_t reserve);
+/*
+ * Emptying a slab, in steps: close it; when the grace period is over, and so nobody takes a block of it
+ * any more, clear the word of each block; DRAINING if all could be, else open again. Nothing of it is owned:
+ * any thread may go on where another stopped or died, by beginning the look anew. Inside a section.
+ *
+ * empty: is the slab open, and could each block be reused now? close: false if the slab is not open.
+ * reopen: true if it was closed; its blocks can be taken again. drain: `words` more blocks; true if the
+ * slab became DRAINING. drain->slab is 0 when there is nothing to go on with.
+ */
+bool idem__slab_empty(const struct idem__region *region, uint32_t slab);
+bool idem__slab_close(struct idem__op *op, uint32_t slab);
+bool idem__slab_reopen(const struct idem__region *region, uint32_t slab);
+bool idem__slab_drain(struct idem__op *op, struct idem__drain *drain, uint32_t words);
+/* Looks at `looks` entries of the table for emptied slabs beyond the reserve, and gives the pages of `most`
+   back. Outside a section. Returns slabs. */
+uint32_t idem__slab_trim(struct idem__op *op, uint32_t reserve, uint32_t looks, uint32_t most);
 
 #endif

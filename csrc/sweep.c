@@ -1,8 +1,13 @@
+#include <time.h>
+
 #include "alloc.h"
 #include "clock.h"
 #include "error.h"
 #include "reclaim.h"
 
+/* On a crowded machine a core is lost for tens of milliseconds. */
+#define LAG_NAP_NS 1000000
+#define LAG_NAPS_MAX 100u
 /* Blocks visited in one section: short, so that the epoch is not held back. */
 #define SECTION_BLOCKS 256u
 /* Blocks looked at before a claim is refused. */
@@ -10,9 +15,35 @@
 /* After a search in vain the next ones are refused at once for so long. */
 #define FULL_PAUSE_MS 100u
 
+static uint64_t epoch_now(const struct idem__region *region)
+{
+    return idem__load64(&region->header->epoch);
+}
+
+/* Ends the grace period that began at epoch `since`. False: somebody holds the epoch back. */
+static bool end_grace(struct idem__region *region, uint64_t since)
+{
+    while (epoch_now(region) - since < IDEM__GRACE) {
+        if (!idem__epoch_advance(region) && epoch_now(region) - since < IDEM__GRACE) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void let_grace_end(struct idem__region *region)
 {
-    for (uint32_t i = 0; i < IDEM__GRACE && idem__epoch_advance(region); i++) {
+    (void)end_grace(region, epoch_now(region));
+}
+
+/* A process that lost its core inside a section holds back what the others retired. It is given some
+   time to go on, but not for ever: it may be stopped. */
+static void wait_for_grace(struct idem__region *region)
+{
+    const struct timespec nap = {.tv_nsec = LAG_NAP_NS};
+    const uint64_t since = epoch_now(region);
+    for (uint32_t naps = 0; naps < LAG_NAPS_MAX && !end_grace(region, since); naps++) {
+        (void)nanosleep(&nap, NULL);
     }
 }
 
@@ -80,17 +111,28 @@ static uint64_t visit_blocks(struct idem__op *op, uint64_t budget)
     return freed;
 }
 
-/* Empties the slabs of which every block is free. */
-static void drain_empty(struct idem__op *op)
+/* Closes the slabs of which every block can be reused. */
+static void close_empty(struct idem__op *op)
 {
     uint32_t high = idem__slab_high(op->region);
     for (uint32_t slab = 0; slab < high; slab++) {
-        uint64_t state = idem__load64(&op->region->slab_table[slab].state);
-        uint32_t klass = idem__slab_class(state);
-        if (idem__slab_state(state) == SLAB_ACTIVE && klass < op->region->class_count &&
-            idem__peek32(&op->region->slab_table[slab].free) >= op->region->classes[klass].count) {
+        idem__enter(op->thread);
+        if (idem__slab_empty(op->region, slab)) {
+            (void)idem__slab_close(op, slab);
+        }
+        idem__leave(op->thread);
+    }
+}
+
+/* Empties closed slabs, whoever closed them. */
+static void drain_closed(struct idem__op *op)
+{
+    uint32_t high = idem__slab_high(op->region);
+    for (uint32_t slab = 0; slab < high; slab++) {
+        if (idem__slab_closed(idem__load64(&op->region->slab_table[slab].state))) {
+            struct idem__drain drain = {.slab = slab + 1};
             idem__enter(op->thread);
-            (void)idem__slab_drain(op, slab);
+            (void)idem__slab_drain(op, &drain, UINT32_MAX);
             idem__leave(op->thread);
         }
     }
@@ -100,9 +142,11 @@ uint64_t idem__sweep(struct idem__op *op, uint64_t budget)
 {
     uint64_t freed = visit_blocks(op, budget);
     let_grace_end(op->region);
-    drain_empty(op);
+    close_empty(op);
     let_grace_end(op->region);
-    (void)idem__slab_trim(op, budget ? SLAB_RESERVE : 0);
+    drain_closed(op);
+    let_grace_end(op->region);
+    (void)idem__slab_trim(op, budget ? SLAB_RESERVE : 0, UINT32_MAX, UINT32_MAX);
     return freed;
 }
 
@@ -117,6 +161,10 @@ bool idem__make_room(struct idem__op *op)
         if (op->now_ms < op->thread->full_until_ms) {
             return false;
         }
+        wait_for_grace(op->region);
+        op->round = ROUND_THOROUGH;
+        return true;
+    case ROUND_THOROUGH:
         (void)idem__sweep(op, ROOM_BLOCKS);
         op->round = ROUND_LARGER;
         return true;

@@ -9,13 +9,13 @@
 
 /* A lap over a slab's words: where it is, and what it saw, for the slab's hints. */
 struct idem__lap {
-    uint32_t slab; /* + 1; 0 = none, and `left` is 0 */
-    uint32_t
-        state; /* what the slab's state word says, without its argument, as long as the lap goes */
-    uint32_t index;  /* the next word */
-    uint32_t left;   /* words still to be looked at */
-    uint32_t untold; /* blocks still to be taken before the slab's hints are updated */
-    uint32_t taken;  /* blocks taken before that */
+    uint64_t state;        /* the slab's state word as long as the lap goes: open */
+    uint32_t slab;         /* + 1; 0 = none, and `left` is 0 */
+    uint32_t index;        /* the next word */
+    uint32_t left;         /* words still to be looked at */
+    uint32_t untold;       /* blocks still to be taken before the slab's hints are updated */
+    uint32_t taken;        /* blocks taken before that */
+    uint32_t sample_every; /* words */
     struct slab_shm *entry;
     idem__a64 *words;
     uint32_t free; /* other reusable blocks seen, or retired ones that soon will be */
@@ -38,6 +38,13 @@ struct idem__cursor {
     uint32_t ready;       /* slab + 1 that has been cleaned; 0 = none */
 };
 
+/* A closed slab whose blocks the thread goes through: slab.h. All zero but the slab at the beginning. */
+struct idem__drain {
+    uint32_t slab; /* + 1; 0 = none */
+    uint32_t index;
+    uint64_t state;
+};
+
 struct idem__thread {
     struct idem__region *region;
     uint64_t stamp; /* identity it belongs to: another one after fork */
@@ -50,7 +57,8 @@ struct idem__thread {
     uint32_t deep_slab;      /* where the last search for hidden garbage ended: slab ... */
     uint32_t deep_index;     /* ... and block ... */
     uint32_t deep_free;      /* ... and the reusable ones seen in that slab */
-    uint64_t full_until_ms;  /* a search found nothing: not again before */
+    struct idem__drain drain;
+    uint64_t full_until_ms;        /* a search found nothing: not again before */
     struct idem__thread *next;     /* of this OS thread, for other regions */
     struct idem__thread *siblings; /* of this region, for close; guarded by the registry mutex */
     struct idem__cursor cursors[2 * IDEM__CLASSES_MAX]; /* [family * IDEM__CLASSES_MAX + class] */

@@ -174,6 +174,121 @@ static void a_damaged_entry_is_left_alone(void)
     store_end(store);
 }
 
+/* Closed slabs: how many. The blocks of one are not taken. */
+static uint32_t count_closed(const struct idem__region *region)
+{
+    uint32_t closed = 0;
+    for (uint32_t slab = 0; slab < idem__slab_high(region); slab++) {
+        closed += idem__slab_closed(idem__load64(&region->slab_table[slab].state));
+    }
+    return closed;
+}
+
+static uint32_t close_all(const struct idem__op *op)
+{
+    for (uint32_t slab = 0; slab < idem__slab_high(op->region); slab++) {
+        struct idem__op in = *op;
+        (void)idem__slab_close(&in, slab);
+    }
+    return count_closed(op->region);
+}
+
+/* Records and values are read and end in a closed slab; new keys open it when no other memory is left. */
+static void a_closed_slab_is_opened_when_needed(void)
+{
+    idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    int keys = 0;
+    char key[16];
+    for (struct idem_claim claim = no_claim();; keys++) {
+        snprintf(key, sizeof(key), "key %06d", keys);
+        const struct idem_request request = request_of(key);
+        const int status = idem_claim(store, &request, &claim);
+        if (status != IDEM_OK) {
+            CHECK_INT(status, IDEM_EFULL);
+            break;
+        }
+        complete_with(&claim, "");
+    }
+    CHECK_INT(idem_forget(store, "key 000000", 10, 0), IDEM_OK);
+    struct idem__op op = inside_begin(store);
+    const uint32_t closed = close_all(&op);
+    CHECK(closed > 0);
+    inside_end(&op);
+    CHECK(has_value(store, "key 000001", ""));
+    CHECK_INT(idem_forget(store, "key 000001", 10, 0), IDEM_OK);
+    CHECK_INT(outcome_of(store, "new key"), IDEM_CLAIMED);
+    CHECK(count_closed(op.region) < closed);
+    store_end(store);
+}
+
+static void close_and_die(void *store)
+{
+    struct idem__op op = inside_begin(store);
+    CHECK(close_all(&op) > 0);
+    raise(SIGKILL);
+}
+
+/* What was in use keeps its slab; the others are emptied by whoever comes. */
+static void closed_slabs_of_the_dead_are_emptied(void)
+{
+    enum { KEYS = 1000 };
+    idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    fill(store, KEYS, "value");
+    empty(store, KEYS);
+    put(store, "the last key", "value");
+    const pid_t child = test_child(close_and_die, store);
+    CHECK_INT(test_join(child), -SIGKILL);
+    (void)used_after_sweep(store);
+    struct idem__op op = inside_begin(store);
+    const uint32_t closed = count_closed(op.region);
+    inside_end(&op);
+    uint32_t counts[STATES];
+    count_states(store, counts);
+    CHECK_INT(closed, 0);
+    CHECK_INT(counts[SLAB_ACTIVE], 2); /* the last key's, and its value's */
+    CHECK(has_value(store, "the last key", "value"));
+    store_end(store);
+}
+
+static void *sweep_once(void *store)
+{
+    CHECK(idem_sweep(store, 0) >= 0);
+    return NULL;
+}
+
+/* Somebody in the middle of taking a block, who saw the slab open, is waited for. */
+static void a_section_keeps_a_closed_slab(void)
+{
+    idem_store *store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    put(store, "key", "value");
+    CHECK_INT(idem_forget(store, "key", 3, 0), IDEM_OK);
+    const uint32_t slab = an_active_slab(store);
+    for (int i = 0; i < 2; i++) {
+        CHECK(idem_sweep(store, 1) >= 0); /* grace periods end */
+    }
+    put(store, "key", "value");
+    struct idem__op op = inside_begin(store);
+    idem__a64 *state = &op.region->slab_table[slab].state;
+    idem__a64 *word = idem__slab_words(op.region, slab);
+    const uint64_t before = idem__load64(state);
+    CHECK(idem__slab_open(before));
+    pthread_t sweeper;
+    CHECK_INT(pthread_create(&sweeper, NULL, sweep_once, store), 0);
+    CHECK_INT(pthread_join(sweeper, NULL), 0);
+    CHECK_INT((uint32_t)idem__load64(state), (uint32_t)before); /* still of this class */
+    struct idem__drain drain = {.slab = slab + 1};
+    const bool closed = idem__slab_close(&op, slab);
+    const uint64_t seen = idem__load64(word);
+    CHECK(closed && !idem__slab_drain(&op, &drain, UINT32_MAX));
+    CHECK_INT(drain.slab, slab + 1); /* to be gone on with */
+    CHECK(idem__load64(word) == seen);
+    inside_end(&op);
+    CHECK_INT(idem_forget(store, "key", 3, 0), IDEM_OK);
+    (void)used_after_sweep(store);
+    CHECK(idem__slab_state(idem__load64(state)) != SLAB_ACTIVE);
+    store_end(store);
+}
+
 int main(void)
 {
     return test_run((struct test[]){TEST(empty_slabs_go_back),
@@ -181,5 +296,8 @@ int main(void)
                                     TEST(only_the_dead_lose_a_slab),
                                     TEST(a_named_chunk_of_the_dead_stays_an_index),
                                     TEST(a_damaged_entry_is_left_alone),
+                                    TEST(a_closed_slab_is_opened_when_needed),
+                                    TEST(closed_slabs_of_the_dead_are_emptied),
+                                    TEST(a_section_keeps_a_closed_slab),
                                     {0}});
 }
