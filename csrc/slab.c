@@ -27,16 +27,21 @@ static bool names_chunk(const struct idem__region *region, uint32_t slab)
     return false;
 }
 
-/* INIT or PUNCH of a dead owner: what it became, or may become. The dead name nothing any more
-   [H1], so the chunk table's answer is stable. */
-static void recover(struct idem__region *region, uint32_t slab, uint64_t state)
+/* INIT or PUNCH of a dead owner, to be taken over by a CAS from `state`. An index chunk that it had named is
+   in use, and becomes INDEX: the dead name nothing any more [H1], so the chunk table's answer is stable. */
+static bool left_behind(struct idem__region *region, uint32_t slab, uint64_t state)
 {
-    uint32_t owner = idem__slab_arg(state);
-    if (idem__owner_issued(region, owner) && idem__owner_dead(region, owner)) {
-        bool chunk = idem__slab_state(state) == SLAB_INIT && names_chunk(region, slab);
-        (void)idem__cas64(&region->slab_table[slab].state, &state,
-                          idem__slab_word(chunk ? SLAB_INDEX : SLAB_UNUSED, 0, 0, 0));
+    uint32_t kind = idem__slab_state(state), owner = idem__slab_arg(state);
+    if ((kind != SLAB_INIT && kind != SLAB_PUNCH) || !idem__owner_issued(region, owner) ||
+        !idem__owner_dead(region, owner)) {
+        return false;
     }
+    if (kind == SLAB_INIT && names_chunk(region, slab)) {
+        (void)idem__cas64(&region->slab_table[slab].state, &state,
+                          idem__slab_word(SLAB_INDEX, 0, 0, 0));
+        return false;
+    }
+    return true;
 }
 
 static bool drained(const struct idem__region *region, uint64_t state)
@@ -59,6 +64,7 @@ static int extend_table(struct idem__op *op)
         int status = idem__region_back(
             op->region, IDEM__SLAB_TABLE_OFF + high * sizeof(struct slab_shm), IDEM__PAGE_BYTES);
         if (status) {
+            idem__store64(&header->no_pages_until_ms, op->now_ms + NO_PAGES_PAUSE_MS);
             return status;
         }
     }
@@ -79,11 +85,8 @@ static int take_slab(struct idem__op *op, uint32_t *taken, uint64_t *was)
             uint32_t slab = (op->thread->table_position + i) % high;
             idem__a64 *word = &region->slab_table[slab].state;
             uint64_t state = idem__load64(word);
-            if (idem__slab_state(state) == SLAB_INIT || idem__slab_state(state) == SLAB_PUNCH) {
-                recover(region, slab, state);
-                state = idem__load64(word);
-            }
-            if (drained(region, state) && idem__cas64(word, &state, mine)) {
+            if ((drained(region, state) || left_behind(region, slab, state)) &&
+                idem__cas64(word, &state, mine)) {
                 *taken = slab;
                 *was = state;
                 return IDEM_OK;
@@ -131,8 +134,8 @@ static int take_backed_slab(struct idem__op *op, uint32_t *taken, uint64_t *zero
     const uint64_t offset = slab_offset(region, *taken);
     const uint32_t klass = idem__slab_class(was);
     *zeros = 0;
-    if (idem__slab_state(was) == SLAB_UNUSED) {
-        /* Whoever died preparing it may have left pages: without them it is all zeros. */
+    if (idem__slab_state(was) != SLAB_DRAINING) {
+        /* Whoever died with it may have left pages: without them it is all zeros. */
         *zeros = idem__region_punch(region, offset, bytes) == IDEM_OK ? bytes : 0;
     } else if (klass < region->class_count) {
         *zeros = region->classes[klass].count * sizeof(uint64_t); /* slab_drain */
@@ -330,7 +333,7 @@ uint32_t idem__slab_trim(struct idem__op *op, uint32_t reserve, uint32_t looks, 
         uint32_t slab = (op->thread->table_position + i) % high;
         idem__a64 *word = &region->slab_table[slab].state;
         uint64_t state = idem__load64(word);
-        if (!drained(region, state) || kept++ < reserve) {
+        if (drained(region, state) ? kept++ < reserve : !left_behind(region, slab, state)) {
             continue;
         }
         if (idem__cas64(word, &state, idem__slab_word(SLAB_PUNCH, 0, 0, op->thread->owner))) {

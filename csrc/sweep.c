@@ -178,12 +178,7 @@ int idem__fail_full(const struct idem__op *op)
 {
     const struct header_shm *header = op->region->header;
     if (idem__load64(&header->no_pages_until_ms) > op->now_ms) {
-        return idem__fail(
-            IDEM_EFULL,
-            "no room: the file system of %s is full below the store's limit of %llu "
-            "bytes; enlarge it (Docker's default /dev/shm is 64 MiB), or wait for keys to expire",
-            op->region->path ? op->region->path : "the anonymous region",
-            (unsigned long long)idem__load64(&header->max_bytes));
+        return idem__region_fail_full(op->region);
     }
     return idem__fail(IDEM_EFULL,
                       "no room: the store's limit of %llu bytes is reached and every key is live; "
