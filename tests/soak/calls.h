@@ -12,7 +12,7 @@
 
 #include "figures.h"
 
-enum { CALLS_VALUE_MAX_BYTES = 2048, CALLS_TTL_MS = 3600 * 1000, CALLS_MANY = 32 };
+enum { CALLS_VALUE_MAX_BYTES = 2048, CALLS_TTL_S = 3600, CALLS_MANY = 32 };
 
 /* A fresh store of one's own, of which this thread has a place; and its end, with idem_check. */
 void calls_begin(uint64_t max_bytes);

@@ -2,6 +2,7 @@
 #include "cost.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,13 @@ struct cost_place {
     const char *file, *function;
     uint32_t line, instructions;
 };
-extern struct cost_place places_begin[] __asm__("__start_cost_places"), places_end[] __asm__(
-                                                                            "__stop_cost_places");
-extern uint32_t counts_begin[] __asm__("__start_cost_counts"), counts_end[] __asm__(
-                                                                   "__stop_cost_counts");
+extern struct cost_place places_begin[] __asm__("__start_cost_places");
+extern struct cost_place places_end[] __asm__("__stop_cost_places");
+extern uint32_t counts_begin[] __asm__("__start_cost_counts");
+extern uint32_t counts_end[] __asm__("__stop_cost_counts");
+/* A block that is never run: a core that does not count has none, and the linker then no such names. */
+static struct cost_place nowhere __attribute__((section("cost_places"), used));
+static uint32_t never __attribute__((section("cost_counts"), used));
 
 uint64_t cost_total;
 
@@ -122,42 +126,60 @@ ssize_t __wrap_getrandom(void *to, size_t n, unsigned flags)
 /* --- the clock --- */
 
 #define NS_PER_S 1000000000
-static bool frozen;
-static uint64_t clock_ns = (uint64_t)1000000 * NS_PER_S;
+static _Atomic uint64_t own_ns = (uint64_t)1000000 * NS_PER_S;
+static _Atomic uint64_t *clock_ns; /* NULL: the real one */
 
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {
-    if (!frozen) {
+    if (clock_ns == NULL) {
         return __real_clock_gettime(clock, now);
     }
-    *now = (struct timespec){.tv_sec = (time_t)(clock_ns / NS_PER_S),
-                             .tv_nsec = (long)(clock_ns % NS_PER_S)};
+    const uint64_t ns = atomic_load_explicit(clock_ns, memory_order_relaxed);
+    *now = (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
     return 0;
 }
 
-void cost_clock_set(bool freeze) { frozen = freeze; }
-void cost_clock_advance_ms(uint64_t ms) { clock_ns += ms * 1000000; }
+void cost_clock_set(_Atomic uint64_t *shared)
+{
+    uint64_t none = 0;
+    clock_ns = shared != NULL ? shared : &own_ns;
+    (void)atomic_compare_exchange_strong(clock_ns, &none, own_ns);
+}
+
+void cost_clock_advance_us(uint64_t us)
+{
+    (void)atomic_fetch_add_explicit(clock_ns, us * 1000, memory_order_relaxed);
+}
+
+uint64_t cost_real_ns(void)
+{
+    struct timespec now;
+    (void)__real_clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
 
 /* --- measuring --- */
 
-static uint64_t total_before;
+static uint64_t total_before, memory_before;
+
+uint64_t cost_now(void) { return cost_total + memory_cost; }
+bool cost_is_counting(void) { return places_end - places_begin > 1; }
 
 void cost_begin(void)
 {
     memset(counts_begin, 0, (size_t)((char *)counts_end - (char *)counts_begin));
     memset(systems, 0, sizeof(systems));
-    memory_cost = 0;
+    memory_before = memory_cost;
+    total_before = cost_now();
     within = true;
-    total_before = cost_total;
 }
 
 uint64_t cost_end(void)
 {
-    const uint64_t counted = cost_total - total_before;
     within = false;
-    return counted + memory_cost;
+    return cost_now() - total_before;
 }
 
 const struct cost_system *cost_systems(void) { return systems; }
@@ -211,9 +233,9 @@ void cost_explain(int most, char *text, size_t size)
     }
     qsort(lines, merged, sizeof(*lines), by_cost);
     text[0] = '\0';
-    if (memory_cost > 0) {
-        used +=
-            (size_t)snprintf(text, size, " memset/memcpy %llu", (unsigned long long)memory_cost);
+    if (memory_cost > memory_before) {
+        used += (size_t)snprintf(text, size, " memset/memcpy %llu",
+                                 (unsigned long long)(memory_cost - memory_before));
     }
     for (size_t i = 0; i < merged && i < (size_t)most && used < size; i++) {
         used += (size_t)snprintf(text + used, size - used, " %s(%s:%u) %llu",

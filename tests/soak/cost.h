@@ -42,8 +42,16 @@ void cost_explain(int lines, char *text, size_t size);
 /* Secrets are made of this. */
 void cost_seed(uint64_t seed);
 
-/* The clock of the whole process: it moves by these calls only. */
-void cost_clock_set(bool frozen);
-void cost_clock_advance_ms(uint64_t ms);
+/* A quick look instead: instructions until now; and whether the core is one that counts. */
+uint64_t cost_now(void);
+bool cost_is_counting(void);
+
+#define COST_US_PER_S ((uint64_t)1000000)
+/* The clock of the whole process from now on: it moves by cost_clock_advance_us only. Before the store is
+   opened. With `shared`, which is in memory of several processes, it is theirs together. */
+void cost_clock_set(_Atomic uint64_t *shared);
+void cost_clock_advance_us(uint64_t us);
+/* The clock that it would be otherwise. */
+uint64_t cost_real_ns(void);
 
 #endif

@@ -7,7 +7,7 @@
  *
  * Prints for each situation and kind of call the median, the 99.99th percentile and the maximum, and
  * where the longest call spent its instructions. Ends with 1 if a ratio of maximum to median is above
- * RATIO_MAX.
+ * FIGURES_RATIO_MAX.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -20,8 +20,8 @@
 
 enum {
     VALUE_BYTES = 64,
-    EXPIRED_MS = CALLS_TTL_MS + 2000, /* to the second, rounded up, and a margin */
-    LATER_MS = 1000,                  /* until a death that was not known is asked for */
+    EXPIRED_S = CALLS_TTL_S + 2, /* to the second, rounded up, and a margin */
+    LATER_S = 1,                 /* until a death that was not known is asked for */
     SWEEPS = 1000,
     THREADS = 4096 /* as many as are promised */
 };
@@ -75,11 +75,11 @@ static void a_store_of(uint64_t keys)
     figures_report("growing from empty", false);
     mix(keys / 8, 0, false);
     figures_report("a steady population", true);
-    cost_clock_advance_ms(EXPIRED_MS);
+    cost_clock_advance_us(EXPIRED_S * COST_US_PER_S);
     mix(keys / 4, 0, true);
     calls_scan();
     figures_report("all those keys have expired at once", false);
-    cost_clock_advance_ms(EXPIRED_MS);
+    cost_clock_advance_us(EXPIRED_S * COST_US_PER_S);
     for (uint64_t i = 0; i < keys / 4; i++) {
         (void)calls_put(CLAIM_NEW, next_id++,
                         VALUE_BYTES + i * 37 % (CALLS_VALUE_MAX_BYTES - VALUE_BYTES));
@@ -88,7 +88,7 @@ static void a_store_of(uint64_t keys)
     const uint64_t orphans = next_id;
     calls_orphan(orphans, keys / 16);
     next_id += keys / 16;
-    cost_clock_advance_ms(LATER_MS);
+    cost_clock_advance_us(LATER_S * COST_US_PER_S);
     for (uint64_t i = 0; i < keys / 16; i++) {
         (void)calls_put(CLAIM_ORPHAN, orphans + i, VALUE_BYTES);
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
@@ -101,7 +101,7 @@ static void a_store_of(uint64_t keys)
 
 static void a_full_store(uint64_t keys)
 {
-    enum { BYTES_PER_KEY = 64, BYTES_MIN = 16 << 20, SOME = 2000 };
+    enum { BYTES_PER_KEY = 64, BYTES_MIN = 16 << 20, SOME = 2000, US_PER_MS = 1000 };
     const uint64_t bytes = keys * BYTES_PER_KEY, first = next_id = 1;
     calls_begin(bytes > BYTES_MIN ? bytes : BYTES_MIN);
     while (calls_put(CLAIM_NEW, next_id, VALUE_BYTES)) {
@@ -112,7 +112,7 @@ static void a_full_store(uint64_t keys)
     for (uint64_t i = 0; i < SOME; i++) {
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
         calls_lookup(LOOKUP_FOUND, first + i % fit);
-        cost_clock_advance_ms(i % 20);
+        cost_clock_advance_us(i % 20 * US_PER_MS);
     }
     figures_report("a full store", false);
     for (uint64_t i = 0; i < SOME; i++) {
@@ -122,7 +122,7 @@ static void a_full_store(uint64_t keys)
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
     }
     figures_report("a full store in which some keys are forgotten", false);
-    cost_clock_advance_ms(EXPIRED_MS);
+    cost_clock_advance_us(EXPIRED_S * COST_US_PER_S);
     for (uint64_t i = 0; i < fit; i++) {
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
     }
@@ -165,7 +165,7 @@ static void a_store_of_many_threads(uint64_t keys)
 int main(int argc, char **argv)
 {
     const uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000;
-    cost_clock_set(true);
+    cost_clock_set(NULL);
     a_store_of(keys);
     a_full_store(keys);
     a_store_of_many_threads(keys);

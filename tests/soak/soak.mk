@@ -24,4 +24,31 @@ $(BUILD)/counted/latency: $(LATENCY_SOURCES) $(wildcard tests/soak/*.h) $(BUILD)
 	$(call say,CC)
 	$(Q)$(COUNTED_COMPILE) $(COST_LINK) -o $@ $(LATENCY_SOURCES) $(BUILD)/counted/libcore.a $(LIBS)
 
+# Twice the same program: with the core that counts, and with the one that is used.
+SOAK_SOURCES := $(addprefix tests/soak/,soak.c worker.c cost.c)
+$(BUILD)/counted/soak $(BUILD)/plain/soak: $(BUILD)/%/soak: $(SOAK_SOURCES) $(wildcard tests/soak/*.h) \
+    $(BUILD)/%/libcore.a
+	$(call say,CC)
+	$(Q)$(COUNTED_COMPILE) $(COST_LINK) -o $@ $(SOAK_SOURCES) $(BUILD)/$*/libcore.a $(LIBS)
+
+TEST_READY += $(BUILD)/counted/latency $(BUILD)/counted/soak $(BUILD)/plain/soak
+
+CALLS := 1000000000
+KEYS := 100000
+.PHONY: soak run-soak prove-latency run-prove-latency
+soak:  ## 1e9 calls at a steady population, and prove-latency (CALLS= KEYS=; 20 min)
+	@.ci/setup build
+	@$(AGAIN) run-prove-latency
+	@$(AGAIN) run-soak
+
+prove-latency:  ## a million keys that expire at once: the instructions of every single call (1 min)
+	@.ci/setup build
+	@$(AGAIN) run-prove-latency
+
+run-soak: $(BUILD)/plain/soak $(BUILD)/counted/soak
+	$< $(BUILD)/counted/soak $(CALLS) $(KEYS)
+
+run-prove-latency: $(BUILD)/counted/latency
+	$<
+
 -include $(SOURCES:csrc/%.c=$(BUILD)/counted/%.d)
