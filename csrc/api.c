@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "call.h"
+#include "cancel.h"
 #include "report.h"
 
 /* Sets a member as far as the caller's struct, which may be of another header, has it: nothing behind it. */
@@ -14,33 +15,47 @@
         }                                                                                         \
     } while (0)
 
+/*
+ * Zeroes the caller's struct and writes its size into it. False: the defaults of today's fields must not be
+ * written, for the struct is of a header that has fewer (the calls refuse it by its size), or NULL.
+ */
+static bool init(void *given, size_t size, size_t known)
+{
+    const uint32_t own_size = (uint32_t)size;
+    if (!given || size < sizeof own_size) {
+        return false;
+    }
+    memset(given, 0, size);
+    memcpy(given, &own_size, sizeof own_size);
+    return size >= known;
+}
+
 void idem_options_init(struct idem_options *options, size_t size)
 {
-    memset(options, 0, size);
-    SET(options, size, size, (uint32_t)size);
-    SET(options, size, mode, 0600);
-    SET(options, size, group, -1);
+    if (init(options, size, sizeof *options)) {
+        options->mode = 0600;
+        options->group = -1;
+    }
 }
 
 void idem_request_init(struct idem_request *request, size_t size)
 {
     const int64_t day_ms = 86400000; /* what most documented APIs promise */
-    memset(request, 0, size);
-    SET(request, size, size, (uint32_t)size);
-    SET(request, size, ttl_ms, day_ms);
+    if (init(request, size, sizeof *request)) {
+        request->ttl_ms = day_ms;
+    }
 }
 
 void idem_record_init(struct idem_record *record, size_t size)
 {
-    memset(record, 0, size);
-    SET(record, size, size, (uint32_t)size);
+    (void)init(record, size, sizeof *record);
 }
 
 void idem_claim_init(struct idem_claim *claim, size_t size)
 {
-    memset(claim, 0, size);
-    SET(claim, size, size, (uint32_t)size);
-    SET(claim, size, record.size, (uint32_t)sizeof claim->record);
+    if (init(claim, size, sizeof *claim)) {
+        claim->record.size = sizeof claim->record;
+    }
 }
 
 void idem_record_free(struct idem_record *record)
@@ -54,13 +69,9 @@ void idem_record_free(struct idem_record *record)
     }
 }
 
-int idem_open(const char *path, const struct idem_options *options, idem_store **store)
+static int open_store(const char *path, const struct idem_options *options, idem_store **store)
 {
     struct idem__region *region = NULL;
-    if (!store) {
-        return idem__fail(IDEM_EINVAL, "store: is NULL; give the address of an idem_store pointer");
-    }
-    *store = NULL;
     int status = idem__region_open(path, options, &region);
     if (!status) {
         status = idem__clock_open(region);
@@ -74,14 +85,27 @@ int idem_open(const char *path, const struct idem_options *options, idem_store *
     return status;
 }
 
+int idem_open(const char *path, const struct idem_options *options, idem_store **store)
+{
+    if (!store) {
+        return idem__fail(IDEM_EINVAL, "store: is NULL; give the address of an idem_store pointer");
+    }
+    *store = NULL;
+    const int cancel = idem__cancel_put_off();
+    const int status = open_store(path, options, store);
+    idem__cancel_restore(cancel);
+    return status;
+}
+
 int idem_close(idem_store *store)
 {
+    const int cancel = idem__cancel_put_off();
     struct idem__region *region = idem__handle_take(store);
-    if (!region) {
-        return IDEM_EINVAL;
+    if (region) {
+        idem__region_close(region);
     }
-    idem__region_close(region);
-    return IDEM_OK;
+    idem__cancel_restore(cancel);
+    return region ? IDEM_OK : IDEM_EINVAL;
 }
 
 int64_t idem_sweep(idem_store *store, uint64_t budget)

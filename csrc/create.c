@@ -18,6 +18,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "clock_limits.h"
 #include "error.h"
 #include "file.h"
@@ -70,10 +71,12 @@ static int fail_allocate(int fd, const char *name)
 
 int idem__file_allocate(int fd, int mode, uint64_t offset, uint64_t length, const char *name)
 {
+    const int cancel = idem__cancel_put_off();
     int rc;
     do {
         rc = fallocate(fd, mode, (off_t)offset, (off_t)length);
     } while (rc != 0 && errno == EINTR);
+    idem__cancel_restore(cancel);
     return rc == 0 ? IDEM_OK : fail_allocate(fd, name);
 }
 

@@ -11,6 +11,8 @@
  *    caller, except that one struct must not be used by two calls at once.
  *  - A process may be killed inside any call: the key is then either as before the call or as
  *    after it, and no other process waits.
+ *  - No call is a cancellation point: a thread that is cancelled in one finishes it first. It must not
+ *    let itself be cancelled asynchronously in one.
  *  - After fork a store handle may be used by parent and child alike; a claim only by the process
  *    that made it (the child's copy is refused with IDEM_ELOST).
  */
@@ -182,7 +184,7 @@ const char *idem_outcome_name(int outcome);
 /* What the last failing call of this thread found wrong. Valid until its next call. */
 const char *idem_last_error(void);
 
-/* Set the defaults; `size` is sizeof the caller's struct. */
+/* Set the defaults; `size` is sizeof the caller's struct. NULL is left to the call that is given it. */
 void idem_options_init(struct idem_options *options, size_t size);
 void idem_request_init(struct idem_request *request, size_t size);
 void idem_record_init(struct idem_record *record, size_t size);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "error.h"
 #include "file.h"
 #include "region.h"
@@ -55,6 +56,7 @@ static int verified_fd(struct idem__region *region, struct stat *stat)
         return fd;
     }
     /* Somebody closed it, and its number may be in use for something else: leave it alone. */
+    const int cancel = idem__cancel_put_off();
     const int fresh = open_by_path(region);
     if (fresh >= 0) {
         if (atomic_compare_exchange_strong(&region->fd, &fd, fresh)) {
@@ -63,6 +65,7 @@ static int verified_fd(struct idem__region *region, struct stat *stat)
             close(fresh); /* another thread was first, and `fd` is now what it opened */
         }
     }
+    idem__cancel_restore(cancel);
     return is_ours(region, fd, stat) ? fd : -1;
 }
 

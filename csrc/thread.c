@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "cancel.h"
 #include "error.h"
 
 /* Slots looked at for a dead owner before the table grows: enough to find one where many died, and few
@@ -187,7 +188,7 @@ static struct idem__thread *place_of(struct idem__region *region)
     return place;
 }
 
-int idem__thread_find(struct idem__region *region, struct idem__thread **thread)
+static int find(struct idem__region *region, struct idem__thread **thread)
 {
     struct idem__thread *place = place_of(region);
     if (place == NULL) {
@@ -225,4 +226,12 @@ int idem__thread_find(struct idem__region *region, struct idem__thread **thread)
     idem__thread_recent = place;
     *thread = place;
     return IDEM_OK;
+}
+
+int idem__thread_find(struct idem__region *region, struct idem__thread **thread)
+{
+    const int cancel = idem__cancel_put_off();
+    const int status = find(region, thread);
+    idem__cancel_restore(cancel);
+    return status;
 }
