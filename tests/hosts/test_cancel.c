@@ -1,0 +1,162 @@
+/*
+ * Threads that are cancelled: their slots come back, and nothing of the process stays locked. No call is a
+ * cancellation point: one that is under way when the cancellation comes is finished first. (Asynchronous
+ * cancellation inside a call is not promised, as for all functions that POSIX does not name.)
+ */
+#include <pthread.h>
+
+#include "hosts.h"
+
+#define KEYS 500
+#define VALUE_BYTES 4000
+
+static idem_store *store;
+static void (*work)(void); /* of the thread to be cancelled */
+static atomic_int may_be_cancelled, is_cancelled, call_is_over;
+
+static void *do_the_work(void *unused)
+{
+    work();
+    return unused;
+}
+
+static void cancel_a_thread(void (*its_work)(void))
+{
+    pthread_t thread;
+    void *result;
+    work = its_work;
+    atomic_store(&may_be_cancelled, 0);
+    atomic_store(&is_cancelled, 0);
+    atomic_store(&call_is_over, 0);
+    CHECK_INT(pthread_create(&thread, NULL, do_the_work, NULL), 0);
+    CHECK_SOON(atomic_load(&may_be_cancelled));
+    CHECK_INT(pthread_cancel(thread), 0);
+    atomic_store(&is_cancelled, 1);
+    CHECK_INT(pthread_join(thread, &result), 0);
+    CHECK(result == PTHREAD_CANCELED);
+}
+
+/* ---- between calls -------------------------------------------------------------------------- */
+
+static void wait_for_a_cancellation(void)
+{
+    put(store, "key", "value");
+    atomic_store(&may_be_cancelled, 1);
+    for (;;) {
+        pause();
+    }
+}
+
+static void run_until_cancelled(void)
+{
+    int unused;
+    put(store, "key", "value");
+    CHECK_INT(pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &unused), 0);
+    atomic_store(&may_be_cancelled, 1);
+    for (;;) { /* no cancellation point here */
+    }
+}
+
+static void a_cancelled_thread_gives_its_slot_back(void)
+{
+    void (*const works[])(void) = {wait_for_a_cancellation, run_until_cancelled};
+    store = store_open();
+    CHECK_INT(store_stats(store).slots_used, 1);
+    for (int i = 0; i < 2; i++) {
+        cancel_a_thread(works[i]);
+        CHECK_INT(store_stats(store).slots_used, 1);
+        CHECK(has_value(store, "key", "value"));
+        CHECK_INT(idem_forget(store, "key", 3, 0), IDEM_OK);
+    }
+    store_end(store);
+}
+
+/* ---- inside a call -------------------------------------------------------------------------- */
+
+static void open_store(void) { store = store_open(); }
+static void close_store(void) { CHECK_INT(idem_close(store), IDEM_OK); }
+static void claim_and_release(void)
+{
+    struct idem_claim claim;
+    CHECK_INT(claim_key(store, "key", &claim), IDEM_CLAIMED);
+    CHECK_INT(idem_release(&claim), IDEM_OK);
+}
+
+static void take_slabs(void)
+{
+    const char value[VALUE_BYTES] = "";
+    for (int i = 0; i < KEYS; i++) {
+        char key[16];
+        struct idem_claim claim;
+        snprintf(key, sizeof(key), "key %d", i);
+        CHECK_INT(claim_key(store, key, &claim), IDEM_CLAIMED);
+        CHECK_INT(idem_complete(&claim, value, sizeof(value), IDEM_TTL_SAME, 0), IDEM_OK);
+        CHECK_INT(claim.record.kept, 1);
+    }
+}
+
+static void give_slabs_back(void)
+{
+    for (int i = 0; i < KEYS; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key %d", i);
+        CHECK_INT(idem_forget(store, key, strlen(key), 0), IDEM_OK);
+    }
+    CHECK(idem_sweep(store, 0) >= 0);
+}
+
+static void resize(void)
+{
+    CHECK_INT(idem_resize(store, store_stats(store).max_bytes + (1 << 20)), IDEM_OK);
+}
+
+static void wait_for_a_key(void)
+{
+    struct idem_record record;
+    idem_record_init(&record, sizeof(record));
+    struct idem_claim claim;
+    CHECK_INT(claim_key(store, "held", &claim), IDEM_CLAIMED);
+    CHECK_INT(idem_wait(store, "held", 4, 30, &record), IDEM_ETIMEDOUT);
+    idem_record_free(&record);
+    complete_with(&claim, "value");
+}
+
+static void (*call)(void);
+
+/* Makes the call with a cancellation pending, which comes behind it. */
+static void call_when_cancelled(void)
+{
+    int unused;
+    CHECK_INT(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused), 0);
+    atomic_store(&may_be_cancelled, 1);
+    CHECK_SOON(atomic_load(&is_cancelled));
+    CHECK_INT(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &unused), 0);
+    call();
+    atomic_store(&call_is_over, 1);
+    pthread_testcancel();
+}
+
+static void a_call_is_finished_before_a_cancellation(void)
+{
+    /* Each in a thread of its own, which therefore also takes a slot; the first one makes this process an
+       owner, too. The store is made, then opened as it is there. */
+    void (*const calls[])(void) = {
+        open_store, claim_and_release, close_store, open_store,    claim_and_release,
+        take_slabs, give_slabs_back,   resize,      wait_for_a_key};
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        call = calls[i];
+        cancel_a_thread(call_when_cancelled);
+        if (!atomic_load(&call_is_over)) {
+            TEST_FAIL("call %zu was left in the middle", i);
+        }
+    }
+    CHECK_INT(store_stats(store).slots_used, 1);
+    store_end(store);
+}
+
+int main(void)
+{
+    return test_run((struct test[]){TEST(a_cancelled_thread_gives_its_slot_back),
+                                    TEST(a_call_is_finished_before_a_cancellation),
+                                    {0}});
+}
