@@ -82,6 +82,19 @@ static int anchor(struct idem__region *region, const uint64_t boot_id[2], int64_
     return status;
 }
 
+/* What the header says the store's time is, damaged or not. */
+static uint64_t header_time_ms(const struct idem__region *region)
+{
+    const struct header_shm *header = region->header;
+    const uint64_t boot_id[2] = {idem__peek64(&region->boot_id[0]),
+                                 idem__peek64(&region->boot_id[1])};
+    if (IDEM_LIKELY(is_anchored(header, boot_id))) {
+        return idem__host_boot_ms((int64_t)idem__peek64(&region->timens_offset_ms)) +
+               idem__load64(&header->anchor_ms);
+    }
+    return time_after_reboot_ms(header); /* read-only: not ours to set */
+}
+
 int idem__clock_open(struct idem__region *region)
 {
     int64_t offset_ms;
@@ -99,9 +112,8 @@ int idem__clock_open(struct idem__region *region)
     idem__poke64(&region->boot_id[0], boot_id[0]);
     idem__poke64(&region->boot_id[1], boot_id[1]);
     idem__poke64(&region->timens_offset_ms, (uint64_t)offset_ms);
-    const uint64_t coarse_ms = idem__coarse_ms();
-    idem__clock_refresh(region, coarse_ms);
-    const uint64_t now_ms = coarse_ms + idem__peek64(&region->clock_delta_ms);
+    idem__clock_refresh(region, idem__coarse_ms());
+    const uint64_t now_ms = header_time_ms(region);
     if (now_ms > IDEM__CLOCK_MAX_MS) {
         return idem__fail(IDEM_ECORRUPT,
                           "%s is damaged: its clock stands at %" PRIu64
@@ -116,15 +128,10 @@ int idem__clock_open(struct idem__region *region)
 
 void idem__clock_refresh(struct idem__region *region, uint64_t coarse_ms)
 {
-    const struct header_shm *header = region->header;
-    const uint64_t boot_id[2] = {idem__peek64(&region->boot_id[0]),
-                                 idem__peek64(&region->boot_id[1])};
-    uint64_t now_ms;
-    if (IDEM_LIKELY(is_anchored(header, boot_id))) {
-        now_ms = idem__host_boot_ms((int64_t)idem__peek64(&region->timens_offset_ms)) +
-                 idem__load64(&header->anchor_ms);
-    } else {
-        now_ms = time_after_reboot_ms(header); /* read-only: not ours to set */
+    uint64_t now_ms = header_time_ms(region);
+    if (IDEM_UNLIKELY(now_ms > IDEM__CLOCK_MAX_MS)) {
+        /* Damaged since the opening: time stands still, or every key would expire. */
+        now_ms = idem__min_u64(idem__load64(&region->header->high_ms), IDEM__CLOCK_MAX_MS);
     }
     idem__poke64(&region->clock_delta_ms, now_ms - coarse_ms);
     idem__poke64(&region->clock_checked_ms, coarse_ms);

@@ -47,7 +47,7 @@ IDEM_HOT uint64_t idem__clock_now_ms(struct idem__region *region)
     const uint64_t high_ms = idem__peek64(&region->header->high_ms); /* [C2] */
     if (IDEM_UNLIKELY(now_ms - high_ms > IDEM__CLOCK_STEP_MS)) {
         if (now_ms < high_ms) {
-            return high_ms;
+            return idem__min_u64(high_ms, IDEM__CLOCK_MAX_MS); /* damage cannot lead beyond */
         }
         idem__clock_raise(region, now_ms);
     }
