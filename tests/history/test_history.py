@@ -13,8 +13,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PROGRAMS = ROOT / "build" / "history"
 OPERATIONS = 60000
-# Of a broken store: so many that nearly every history shows the fault. A race may be missed, though;
-# so more than one is made.
+# Of a broken store: so many that nearly every history shows the fault. A race may be missed,
+# though; so more than one is made.
 BROKEN_OPERATIONS = 30000
 BROKEN_RUNS_MAX = 8
 REJECTED = 1
