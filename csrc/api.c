@@ -7,14 +7,6 @@
 #include "cancel.h"
 #include "report.h"
 
-/* Sets a member as far as the caller's struct, which may be of another header, has it: nothing behind it. */
-#define SET(object, size, member, value)                                                          \
-    do {                                                                                          \
-        if ((size) >= (size_t)((const char *)(&(object)->member + 1) - (const char *)(object))) { \
-            (object)->member = (value);                                                           \
-        }                                                                                         \
-    } while (0)
-
 /*
  * Zeroes the caller's struct and writes its size into it. False: the defaults of today's fields must not be
  * written, for the struct is of a header that has fewer (the calls refuse it by its size), or NULL.
