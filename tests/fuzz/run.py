@@ -2,11 +2,11 @@
 
     run.py TARGET [--images N | --seconds S] [--jobs J] [--seed N] [--build FOLDER] [--keep]
 
-TARGET: fuzz_image (an execution is an image) or fuzz_parsers (a list of calls). Every run begins with
-the inputs in corpus/TARGET; 0 images replays only those. --keep puts what is new into that folder,
-reduced to the fewest inputs that reach as much of the core.
+TARGET: fuzz_image (an execution is an image) or fuzz_parsers (a list of calls). Every run begins
+with the inputs in corpus/TARGET; 0 images replays only those. --keep puts what is new into that
+folder, reduced to the fewest inputs that reach as much of the core.
 
-Prints a summary. Exits with 1 if a process crashed or hung: the input is kept, and its path printed.
+Prints a summary. Exits with 1 if a process crashed or hung; the input is kept, its path printed.
 """
 
 from __future__ import annotations

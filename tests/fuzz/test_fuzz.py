@@ -1,4 +1,4 @@
-"""The part of the fuzzing that fits into `make test`: a short, seeded run, which begins with the corpus."""
+"""The part of the fuzzing that fits into `make test`: short, seeded, beginning with the corpus."""
 
 import pathlib
 import subprocess

@@ -29,11 +29,12 @@ FIRST_PAUSE_S = 0.001
 #: The longest: what a waiter may lose; a thousand waiters then cost 5% of a processor.
 LONGEST_PAUSE_S = 0.05
 PAUSE_GROWTH = 1.5
+MS_PER_SECOND = 1000
 
 
-def _pauses(timeout: float) -> Iterator[float]:
-    """Seconds to sleep between tries, until ``timeout`` seconds are over."""
-    deadline = time.monotonic() + timeout
+def _pauses(timeout_ms: int) -> Iterator[float]:
+    """Seconds to sleep between tries, until ``timeout_ms`` are over."""
+    deadline = time.monotonic() + timeout_ms / MS_PER_SECOND
     pause = FIRST_PAUSE_S
     while (left := deadline - time.monotonic()) > 0:
         yield min(pause, left)
@@ -42,10 +43,9 @@ def _pauses(timeout: float) -> Iterator[float]:
 
 async def aclaim(store: Store, key: Key, **options: Unpack[ClaimOptions]) -> Claim:
     """`Store.claim` in an event loop."""
-    wait = options.pop("wait", 0.0)
-    duration_ms("wait", wait)
+    wait_ms = duration_ms("wait", options.pop("wait", 0.0))
     claim = store.claim(key, **options)
-    for pause in _pauses(wait):
+    for pause in _pauses(wait_ms):
         if claim.outcome is not Outcome.BUSY:
             break
         await asyncio.sleep(pause)
@@ -55,8 +55,7 @@ async def aclaim(store: Store, key: Key, **options: Unpack[ClaimOptions]) -> Cla
 
 async def await_(store: Store, key: Key, timeout: float) -> Record | None:
     """`Store.wait` in an event loop."""
-    duration_ms("timeout", timeout)
-    for pause in _pauses(timeout):
+    for pause in _pauses(duration_ms("timeout", timeout)):
         try:
             return store.wait(key, 0.0)
         except WaitTimeoutError:

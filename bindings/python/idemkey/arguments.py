@@ -29,6 +29,7 @@ NO_TIME: Final = 0.0
 _MS_PER_SECOND = 1000
 # Sent for all that is above it, so that C, which knows the limit, refuses it by name.
 _INT64_MAX = 2**63 - 1
+_SECONDS_MAX = _INT64_MAX // _MS_PER_SECOND + 1
 
 _ON_CRASH = {"reclaim": 0, "hold": lib.IDEM_HOLD}
 
@@ -113,7 +114,8 @@ def duration_ms(name: str, seconds: float) -> int:
     if not 0 <= seconds < math.inf:
         hint = " (idemkey.FOREVER is a ttl only)" if seconds == FOREVER else ""
         raise ValueError(f"{name} is {seconds} seconds and must be 0 or more, and finite{hint}")
-    return min(math.ceil(seconds * _MS_PER_SECOND), _INT64_MAX)
+    # The smaller one first: a large float would become infinite.
+    return min(math.ceil(min(seconds, _SECONDS_MAX) * _MS_PER_SECOND), _INT64_MAX)
 
 
 def seconds_or_none(ms: int) -> float | None:

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .claim import Claim, Outcome
-from .errors import BusyError, HeldError, MismatchError, NotKeptError, OutcomeError
+from .errors import BusyError, CorruptError, HeldError, MismatchError, NotKeptError, OutcomeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def once(
                 with await store.aclaim(name, **claiming) as claim:
                     if claim.won:
                         return _finish(claim, await fn(*args, **kwargs))
-                return json.loads(replay(claim))
+                return _replayed(claim)
 
             return cast("Callable[P, R]", arun)
 
@@ -90,11 +90,22 @@ def once(
             with store.claim(name, **claiming) as claim:
                 if claim.won:
                     return cast(R, _finish(claim, fn(*args, **kwargs)))
-            return cast(R, json.loads(replay(claim)))
+            return cast(R, _replayed(claim))
 
         return run_once
 
     return decorate
+
+
+def _replayed(claim: Claim) -> Any:
+    """The result that an earlier call has kept."""
+    value = replay(claim)
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(
+            f"key {claim.key!r} keeps a value that is no JSON: it was not completed by `once`"
+        ) from error
 
 
 def _finish(claim: Claim, result: object) -> Any:

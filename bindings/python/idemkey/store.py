@@ -51,7 +51,7 @@ _spare = spare_replies.pop
 def _claim_waiting(arguments: tuple[Any, ...], wait: float) -> int:
     """Claims with sleeps, the last of ``arguments``, in slices; the glue's result."""
     left_ms = duration_ms("wait", wait)
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + left_ms / _MS_PER_SECOND
     while True:
         result: int = _claim(*arguments[:-1], min(left_ms, _WAIT_SLICE_MS))
         left_ms = int((deadline - time.monotonic()) * _MS_PER_SECOND)
@@ -179,7 +179,7 @@ class Store(KeyCalls, BatchCalls):
         """
         name = key_bytes(key)
         left_ms = duration_ms("timeout", timeout)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + left_ms / _MS_PER_SECOND
         reply = new_reply()
         while True:
             slice_ms = min(left_ms, _WAIT_SLICE_MS)
@@ -250,8 +250,9 @@ class Store(KeyCalls, BatchCalls):
             ttl, lease, wait, on_crash, crash_grace: those of `claim`.
 
         The result is kept as JSON, and every caller, also the first, gets what JSON makes of it
-        (a tuple becomes a list). Raises what `run` raises, and TypeError if JSON cannot hold the
-        result: the operation has happened then, and its key is left abandoned.
+        (a tuple becomes a list). Raises what `run` raises, CorruptError if what is kept is no
+        JSON, and TypeError if JSON cannot hold the result: the operation has happened then, and
+        its key is left abandoned.
 
         >>> @store.once(key=lambda order: f"ship:{order}")
         ... def ship(order):

@@ -14,7 +14,7 @@ body above ``max_request_bytes``                 413, nothing runs
 key used with another method, path, query, body  422, nothing runs
 key being run by a living worker                 after ``wait`` seconds at most: 409, Retry-After
 key done                                         the recorded response
-key done, its response not kept                  409 that says so, nothing runs
+key done, its response not kept, or damaged      409 that says so, nothing runs
 key of a worker that died, ``on_crash="hold"``   409 until a person resolves it
 store full or broken                             503, nothing runs
 ===============================================  ==================================================
@@ -31,6 +31,7 @@ import hashlib
 import io
 import json
 import logging
+import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,8 @@ HEADERS_NOT_KEPT = frozenset(
 NOT_KEPT = b""
 
 _log = logging.getLogger(__name__)
+_STATUS = re.compile(r"[1-9][0-9]{2}(?: |$)")
+_LINE_BREAKERS = frozenset("\r\n\0")
 
 
 class IdempotencyMiddleware:
@@ -159,7 +162,7 @@ class IdempotencyMiddleware:
             environ[CLAIM_VARIABLE] = claim
             return self._run(claim, environ, start_response)
         if claim.outcome is Outcome.DONE and claim.value:
-            return _replay(claim.value, start_response)
+            return self._replay(claim, start_response)
         return _REFUSALS[claim.outcome].send(start_response)
 
     def _check_key(self, key: str) -> None:
@@ -245,6 +248,15 @@ class IdempotencyMiddleware:
             response.headers.append(("Idempotency-Stored", "false"))
         start_response(response.status, response.headers)
         return response
+
+    def _replay(self, claim: Claim, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            status, headers, body = _decode(claim.value or b"")
+        except (ValueError, RecursionError) as error:
+            _log.error("what is kept for a key is no response: %s", error)
+            return _REFUSALS[Outcome.DONE].send(start_response)
+        start_response(status, [*headers, ("Idempotent-Replayed", "true")])
+        return [body]
 
     def _record(self, claim: Claim, value: bytes) -> bool:
         try:
@@ -380,12 +392,24 @@ class _Response:
         return written
 
 
-def _replay(value: bytes, start_response: StartResponse) -> Iterable[bytes]:
+def _decode(value: bytes) -> tuple[str, Headers, bytes]:
+    """What `_Response.encode` has made; ValueError, or RecursionError, if it has not."""
     head, _, body = value.partition(b"\n")
-    status, headers = json.loads(head)
-    replayed = [(name, text) for name, text in headers]
-    start_response(status, [*replayed, ("Idempotent-Replayed", "true")])
-    return [body]
+    parts = json.loads(head)
+    if not (isinstance(parts, list) and len(parts) == 2 and isinstance(parts[1], list)):
+        raise ValueError("its head is not a status and a list of headers")
+    status, headers = parts
+    for pair in headers:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(map(_is_line, pair))):
+            raise ValueError(f"it has the header {pair!r}")
+    if not (_is_line(status) and _STATUS.match(status)):
+        raise ValueError(f"it has the status {status!r}")
+    return status, [(name, text) for name, text in headers], body
+
+
+def _is_line(text: object) -> bool:
+    """Whether a header or status can be sent; with a line break in it it would be two."""
+    return isinstance(text, str) and not _LINE_BREAKERS.intersection(text)
 
 
 def _store_key(scope: Iterable[str]) -> bytes:
