@@ -85,6 +85,9 @@ static int take_slab(struct idem__op *op, uint32_t *taken, uint64_t *was)
             uint32_t slab = (op->thread->table_position + i) % high;
             idem__a64 *word = &region->slab_table[slab].state;
             uint64_t state = idem__load64(word);
+            if (idem__slab_state(state) == SLAB_ACTIVE) {
+                continue; /* nearly all are: the search shall be short */
+            }
             if ((drained(region, state) || left_behind(region, slab, state)) &&
                 idem__cas64(word, &state, mine)) {
                 *taken = slab;
@@ -292,11 +295,12 @@ bool idem__slab_drain(struct idem__op *op, struct idem__drain *drain, uint32_t w
     struct slab_shm *entry = &region->slab_table[slab];
     uint64_t state = idem__load64(&entry->state);
     uint32_t klass = idem__slab_class(state);
-    if (drain->index == 0) {
+    if (state != drain->state) {
+        /* Others may have used the slab meanwhile: from the beginning. */
+        drain->index = 0;
         drain->state = state;
     }
-    /* The same word all the while, or others used the slab meanwhile. */
-    if (state != drain->state || !idem__slab_closed(state) || klass >= region->class_count) {
+    if (!idem__slab_closed(state) || klass >= region->class_count) {
         drain->slab = 0;
         return false;
     }
@@ -333,6 +337,9 @@ uint32_t idem__slab_trim(struct idem__op *op, uint32_t reserve, uint32_t looks, 
         uint32_t slab = (op->thread->table_position + i) % high;
         idem__a64 *word = &region->slab_table[slab].state;
         uint64_t state = idem__load64(word);
+        if (idem__slab_state(state) == SLAB_ACTIVE) {
+            continue;
+        }
         if (drained(region, state) ? kept++ < reserve : !left_behind(region, slab, state)) {
             continue;
         }

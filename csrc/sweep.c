@@ -10,6 +10,8 @@
 #define LAG_NAPS_MAX 100u
 /* Blocks visited in one section: short, so that the epoch is not held back. */
 #define SECTION_BLOCKS 256u
+/* Slabs whose pages a sweep of some blocks gives back: each is a system call on up to 2 MiB. */
+#define TRIMMED_MAX 4u
 /* Blocks looked at before a claim is refused. */
 #define ROOM_BLOCKS (1u << 15)
 /* After a search in vain the next ones are refused at once for so long. */
@@ -75,16 +77,17 @@ static bool sweep_part(struct idem__op *op, uint32_t slab, uint32_t *index, uint
     return active;
 }
 
-/* Goes round the slabs from where the thread's last sweep ended. */
-static uint64_t visit_blocks(struct idem__op *op, uint64_t budget)
+/* Goes round the slabs from where the thread's last sweep ended; from the beginning if there is no limit. */
+static uint64_t visit_blocks(struct idem__op *op, uint64_t left)
 {
     struct idem__thread *thread = op->thread;
     uint32_t high = idem__slab_high(op->region);
-    uint64_t freed = 0, left = budget ? budget : UINT64_MAX;
+    uint64_t freed = 0;
+    bool anew = left == UINT64_MAX;
     for (uint32_t slabs = 0; slabs <= high && left > 0; slabs++) {
         uint32_t count = 0;
         uint32_t slab = thread->deep_slab < high ? thread->deep_slab : 0;
-        if (slab != thread->deep_slab || (!budget && slabs == 0)) {
+        if (slab != thread->deep_slab || (anew && slabs == 0)) {
             thread->deep_index = thread->deep_free = 0;
         }
         thread->deep_slab = slab;
@@ -111,28 +114,43 @@ static uint64_t visit_blocks(struct idem__op *op, uint64_t budget)
     return freed;
 }
 
-/* Closes the slabs of which every block can be reused. */
-static void close_empty(struct idem__op *op)
+/* The words of an ACTIVE slab, as far as `left` goes; *left becomes less by them. */
+static uint32_t words_of(const struct idem__region *region, uint64_t state, uint64_t *left)
+{
+    uint32_t klass = idem__slab_class(state);
+    uint64_t words =
+        idem__min_u64(klass < region->class_count ? region->classes[klass].count : 0, *left);
+    *left -= words;
+    return (uint32_t)words;
+}
+
+/* Closes slabs of which every block can be reused, of at most `left` words. */
+static void close_empty(struct idem__op *op, uint64_t left)
 {
     uint32_t high = idem__slab_high(op->region);
-    for (uint32_t slab = 0; slab < high; slab++) {
+    for (uint32_t slab = 0; slab < high && left > 0; slab++) {
         idem__enter(op->thread);
-        if (idem__slab_empty(op->region, slab)) {
-            (void)idem__slab_close(op, slab);
+        uint64_t state = idem__load64(&op->region->slab_table[slab].state);
+        if (idem__slab_empty(op->region, slab) && idem__slab_close(op, slab)) {
+            (void)words_of(op->region, state, &left);
         }
         idem__leave(op->thread);
     }
 }
 
-/* Empties closed slabs, whoever closed them. */
-static void drain_closed(struct idem__op *op)
+/* Clears at most `left` words of closed slabs, whoever closed them. */
+static void drain_closed(struct idem__op *op, uint64_t left)
 {
+    struct idem__drain *drain = &op->thread->drain;
     uint32_t high = idem__slab_high(op->region);
-    for (uint32_t slab = 0; slab < high; slab++) {
-        if (idem__slab_closed(idem__load64(&op->region->slab_table[slab].state))) {
-            struct idem__drain drain = {.slab = slab + 1};
+    for (uint32_t slab = 0; slab < high && left > 0; slab++) {
+        uint64_t state = idem__load64(&op->region->slab_table[slab].state);
+        if (idem__slab_closed(state)) {
+            if (drain->slab != slab + 1) {
+                *drain = (struct idem__drain){.slab = slab + 1};
+            }
             idem__enter(op->thread);
-            (void)idem__slab_drain(op, &drain, UINT32_MAX);
+            (void)idem__slab_drain(op, drain, words_of(op->region, state, &left));
             idem__leave(op->thread);
         }
     }
@@ -140,13 +158,15 @@ static void drain_closed(struct idem__op *op)
 
 uint64_t idem__sweep(struct idem__op *op, uint64_t budget)
 {
-    uint64_t freed = visit_blocks(op, budget);
+    uint64_t most = budget ? budget : UINT64_MAX;
+    uint64_t freed = visit_blocks(op, most);
     let_grace_end(op->region);
-    close_empty(op);
+    close_empty(op, most);
     let_grace_end(op->region);
-    drain_closed(op);
+    drain_closed(op, most);
     let_grace_end(op->region);
-    (void)idem__slab_trim(op, budget ? SLAB_RESERVE : 0, UINT32_MAX, UINT32_MAX);
+    (void)idem__slab_trim(op, budget ? SLAB_RESERVE : 0, UINT32_MAX,
+                          budget ? TRIMMED_MAX : UINT32_MAX);
     return freed;
 }
 
