@@ -250,6 +250,18 @@ static IDEM_COLD int claim_again(struct idem__op *op, const struct idem_request 
     return claim_now(op, request, order, claim);
 }
 
+/* The batch as a whole failed: none of its claims may look like one of an earlier call. */
+static IDEM_COLD int fail_batch(idem_store *store, struct idem_claim *claims, size_t n, int status)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (claims[i].size == sizeof *claims) {
+            claim_reset(&claims[i], store);
+            claims[i].status = status;
+        }
+    }
+    return status;
+}
+
 int idem_claim_many(idem_store *store, const struct idem_request *requests,
                     struct idem_claim *claims, size_t n)
 {
@@ -257,17 +269,20 @@ int idem_claim_many(idem_store *store, const struct idem_request *requests,
     struct idem__ahead ahead[GROUP];
     int checks[GROUP];
     struct idem__op op;
+    if (n && (!requests || !claims)) {
+        return idem__fail(IDEM_EINVAL, "%s: is NULL, but n is %zu",
+                          requests ? "claims" : "requests", n);
+    }
     int first_failure = IDEM_OK, status = idem__call_begin(store, true, &op);
     if (status) {
-        return status;
+        return fail_batch(store, claims, n, status);
     }
-    if (n && (!requests || !claims)) {
-        status = idem__fail(IDEM_EINVAL, "%s: is NULL, but n is %zu",
-                            requests ? "claims" : "requests", n);
-    } else {
-        status = idem__region_check_replaced(op.region, idem__clock_now_ms(op.region));
+    status = idem__region_check_replaced(op.region, idem__clock_now_ms(op.region));
+    if (status) {
+        idem__call_end(&op);
+        return fail_batch(store, claims, n, status);
     }
-    for (size_t begin = 0; begin < n && !status; begin += GROUP) {
+    for (size_t begin = 0; begin < n; begin += GROUP) {
         size_t count = n - begin < GROUP ? n - begin : GROUP;
         const struct idem_request *request = requests + begin;
         struct idem_claim *claim = claims + begin;
@@ -312,5 +327,5 @@ int idem_claim_many(idem_store *store, const struct idem_request *requests,
         }
     }
     idem__call_end(&op);
-    return status ? status : first_failure;
+    return first_failure;
 }

@@ -142,14 +142,17 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
     };
     struct idem__ahead ahead[GROUP];
     struct idem__op op;
+    if (n && (!keys || !key_lens || !records || !statuses)) {
+        return idem__fail(IDEM_EINVAL,
+                          "keys, key_lens, records, statuses: one is NULL, but n is %zu", n);
+    }
     int status = idem__call_begin(store, false, &op);
     if (status) {
+        for (size_t i = 0; i < n; i++) {
+            statuses[i] =
+                status; /* the caller looks there: an item's failure has the same result */
+        }
         return status;
-    }
-    if (n && (!keys || !key_lens || !records || !statuses)) {
-        status = idem__fail(IDEM_EINVAL,
-                            "keys, key_lens, records, statuses: one is NULL, but n is %zu", n);
-        n = 0;
     }
     for (size_t begin = 0; begin < n; begin += GROUP) {
         size_t count = n - begin < GROUP ? n - begin : GROUP;
