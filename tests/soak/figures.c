@@ -76,20 +76,24 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void report_kind(enum kind kind, bool keep)
+static void report_kind(enum kind kind, unsigned flags)
 {
     struct measured *of = &measured[kind];
     qsort(of->costs, of->n, sizeof(*of->costs), by_value);
     const uint32_t median = of->costs[of->n / 2], other = usual[kinds[kind].like];
     const double ratio = (double)of->worst / (other > 0 && other < median ? other : median);
-    const bool bad = kinds[kind].promised && ratio > FIGURES_RATIO_MAX;
+    const bool high = ratio > FIGURES_RATIO_MAX;
+    const bool bad = high && kinds[kind].promised && flags & FIGURES_PROMISED;
     above += bad;
-    if (keep) {
+    if (flags & FIGURES_USUAL) {
         usual[kind] = median;
     }
     printf("  %-22s %9zu %8u %8u %9llu %9.1f %6llu%s\n", kinds[kind].name, of->n, median,
            of->costs[of->n - 1 - of->n / 10000], (unsigned long long)of->worst, ratio,
-           (unsigned long long)of->system_calls, bad ? "  ABOVE" : "");
+           (unsigned long long)of->system_calls,
+           bad    ? "  ABOVE"
+           : high ? "  above, not promised"
+                  : "");
     if (ratio > EXPLAINED_RATIO) {
         printf("    the longest, call %llu:%s\n", (unsigned long long)of->worst_call,
                of->explained);
@@ -98,13 +102,13 @@ static void report_kind(enum kind kind, bool keep)
     *of = (struct measured){0};
 }
 
-void figures_report(const char *situation, bool keep)
+void figures_report(const char *situation, unsigned flags)
 {
     printf("\n%s\n  %-22s %9s %8s %8s %9s %9s %6s\n", situation, "instructions", "calls", "median",
            "p99.99", "longest", "x median", "system");
     for (int kind = 0; kind < KINDS; kind++) {
         if (measured[kind].n > 0) {
-            report_kind((enum kind)kind, keep);
+            report_kind((enum kind)kind, flags);
         }
     }
     fflush(stdout);

@@ -32,11 +32,13 @@ enum kind {
 /* Notes the call that has just been measured (cost.h): it cost so much for so many keys. */
 void figures_note(enum kind kind, uint64_t cost, unsigned keys);
 
-/* Prints what was noted since the last time, and begins anew. With `keep` the medians of this situation
-   are what those of later ones are held against, where they are smaller. */
-void figures_report(const char *situation, bool keep);
+/* Whether a situation's longest calls are promised, and whether its medians are what those of later situations
+   are held against, where they are smaller. */
+enum figures_flag { FIGURES_TOLD = 0, FIGURES_PROMISED = 1, FIGURES_USUAL = 2 };
+/* Prints what was noted since the last time, and begins anew. */
+void figures_report(const char *situation, unsigned flags);
 
-/* Rows of promised kinds whose longest call was above FIGURES_RATIO_MAX medians. */
+/* Rows of promised kinds and situations whose longest call was above FIGURES_RATIO_MAX medians. */
 #define FIGURES_RATIO_MAX 50
 unsigned figures_above(void);
 uint64_t figures_calls(void);

@@ -6,8 +6,9 @@
  *     latency [KEYS]      (default 1,000,000)
  *
  * Prints for each situation and kind of call the median, the 99.99th percentile and the maximum, and
- * where the longest call spent its instructions. Ends with 1 if a ratio of maximum to median is above
- * FIGURES_RATIO_MAX.
+ * where the longest call spent its instructions. Promised is what expiry may cause: what a full store does
+ * before it refuses, what a sweep does and what thousands of threads cost is told beside it. Ends with 1 if
+ * a longest call is above FIGURES_RATIO_MAX medians where that is promised.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -72,19 +73,19 @@ static void a_store_of(uint64_t keys)
     while (next_id < keys) {
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
     }
-    figures_report("growing from empty", false);
+    figures_report("growing from empty", FIGURES_PROMISED);
     mix(keys / 8, 0, false);
-    figures_report("a steady population", true);
+    figures_report("a steady population", FIGURES_PROMISED | FIGURES_USUAL);
     cost_clock_advance_us(EXPIRED_S * COST_US_PER_S);
     mix(keys / 4, 0, true);
     calls_scan();
-    figures_report("all those keys have expired at once", false);
+    figures_report("all those keys have expired at once", FIGURES_PROMISED);
     cost_clock_advance_us(EXPIRED_S * COST_US_PER_S);
     for (uint64_t i = 0; i < keys / 4; i++) {
         (void)calls_put(CLAIM_NEW, next_id++,
                         VALUE_BYTES + i * 37 % (CALLS_VALUE_MAX_BYTES - VALUE_BYTES));
     }
-    figures_report("so have the next; then values of 64 to 2048 bytes", false);
+    figures_report("so have the next; then values of 64 to 2048 bytes", FIGURES_PROMISED);
     const uint64_t orphans = next_id;
     calls_orphan(orphans, keys / 16);
     next_id += keys / 16;
@@ -93,9 +94,9 @@ static void a_store_of(uint64_t keys)
         (void)calls_put(CLAIM_ORPHAN, orphans + i, VALUE_BYTES);
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
     }
-    figures_report("a process that held many claims was killed", false);
+    figures_report("a process that held many claims was killed", FIGURES_PROMISED);
     calls_sweep(SWEEPS);
-    figures_report("sweeping", false);
+    figures_report("sweeping", FIGURES_TOLD);
     calls_end();
 }
 
@@ -108,25 +109,25 @@ static void a_full_store(uint64_t keys)
         next_id++;
     }
     const uint64_t fit = next_id - first;
-    figures_report("filling a store", false);
+    figures_report("filling a store", FIGURES_TOLD);
     for (uint64_t i = 0; i < SOME; i++) {
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
         calls_lookup(LOOKUP_FOUND, first + i % fit);
         cost_clock_advance_us(i % 20 * US_PER_MS);
     }
-    figures_report("a full store", false);
+    figures_report("a full store", FIGURES_TOLD);
     for (uint64_t i = 0; i < SOME; i++) {
         calls_forget(first + i * (fit / SOME));
         calls_release(next_id++);
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
     }
-    figures_report("a full store in which some keys are forgotten", false);
+    figures_report("a full store in which some keys are forgotten", FIGURES_TOLD);
     cost_clock_advance_us(EXPIRED_S * COST_US_PER_S);
     for (uint64_t i = 0; i < fit; i++) {
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
     }
-    figures_report("a full store whose keys have expired at once", false);
+    figures_report("a full store whose keys have expired at once", FIGURES_PROMISED);
     calls_end();
 }
 
@@ -152,7 +153,7 @@ static void a_store_of_many_threads(uint64_t keys)
         (void)calls_put(CLAIM_NEW, next_id++, VALUE_BYTES);
     }
     mix(keys / 8, 0, false);
-    figures_report("beside 4,096 threads that are idle", false);
+    figures_report("beside 4,096 threads that are idle", FIGURES_TOLD);
     for (int i = 0; i < THREADS; i++) {
         sem_post(&leave);
     }

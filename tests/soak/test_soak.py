@@ -7,7 +7,7 @@ BUILD = Path(__file__).resolve().parent.parent.parent / "build"
 WATCHDOG_S = 300.0
 LATENCY_KEYS = 30_000
 SOAK_CALLS = 6_000_000
-SOAK_KEYS = 2_000  # few, so that their population is renewed hundreds of times
+SOAK_KEYS = 5_000  # few, so that their population is renewed many times
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:

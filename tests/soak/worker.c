@@ -11,8 +11,9 @@
 enum {
     KEY_BYTES = 40,
     VALUE_MAX_BYTES = 300,
-    SHARED_KEYS = 256, /* all workers want these, again and again */
-    BEFORE = 1000,     /* keys ago: looked up again, released keys among them */
+    VALUE_STEP_BYTES = 100, /* few sizes: each thread keeps slabs of each class */
+    SHARED_KEYS = 256,      /* all workers want these, again and again */
+    BEFORE = 1000,          /* keys ago: looked up again, released keys among them */
     NANOSECONDS_EVERY = 16,
     FORGET_EVERY = 16, /* rounds */
     MS_PER_S = 1000
@@ -95,7 +96,8 @@ static void put(const char *key)
 {
     struct idem_claim granted;
     if (claim(key, &granted)) {
-        const size_t bytes = random_number() % (VALUE_MAX_BYTES + 1);
+        const size_t bytes =
+            random_number() % (VALUE_MAX_BYTES / VALUE_STEP_BYTES + 1) * VALUE_STEP_BYTES;
         begin();
         end(idem_complete(&granted, value, bytes, IDEM_TTL_SAME, 0), "complete");
     }
