@@ -61,6 +61,12 @@ static int issue(struct idem__region *region, int fd, uint32_t *owner)
     uint32_t seen = idem__load32(next_owner);
     uint32_t candidate = seen;
     for (uint32_t tries = 0; tries < CANDIDATES_MAX; tries++) {
+        if (candidate < IDEM__OWNER_START) {
+            return idem__fail(IDEM_ECORRUPT,
+                              "the region is damaged: header.next_owner is %u, which "
+                              "is nobody's",
+                              candidate);
+        }
         if (candidate == UINT32_MAX) {
             return idem__fail(IDEM_ESLOTS,
                               "all %u process ids of the region have been given: make a "
