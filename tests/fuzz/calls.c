@@ -7,7 +7,7 @@
 #include "check.h"
 #include "host.h"
 
-#define BATCH 12u
+#define BATCH 8u
 #define VALUE_MAX_BYTES 9000u
 /* A scan gives a block once: there are no more in a file, cut into the smallest. */
 #define SCAN_CALLS_MAX (IMAGE_MAX_BYTES / IDEM__BLOCK_MIN_BYTES)
@@ -24,8 +24,9 @@ enum option {
     OPTION_RESIZE = 4,
     OPTION_LEASE = 8,
     OPTION_LONG_VALUE = 16,
-    OPTION_NEW_KEYS = 32, /* half of the keys are not in the template */
-    OPTION_READ_ONLY_FIRST = 64
+    OPTION_NEW_KEYS = 32,  /* half of the keys are not in the template */
+    OPTION_READ_ONLY = 64, /* before, or else after the other calls */
+    OPTION_READ_ONLY_FIRST = 128
 };
 
 #define CALLS_MAX 24u
@@ -138,10 +139,9 @@ static void look_up(struct session *session)
                              allowed));
         idem_record_init(&records[i], sizeof records[i]);
     }
-    const int status = answered(
-        "lookup_many", idem_lookup_many(session->store, names, lengths, records, statuses, BATCH),
-        ANY_CALL);
-    for (uint32_t i = 0; i < BATCH && status != IDEM_ESLOTS; i++) {
+    answered("lookup_many",
+             idem_lookup_many(session->store, names, lengths, records, statuses, BATCH), ANY_CALL);
+    for (uint32_t i = 0; i < BATCH; i++) {
         take_record(&records[i], answered("lookup_many[]", statuses[i], allowed));
     }
 }
@@ -247,9 +247,8 @@ static void claim(struct session *session)
         requests[i] = next_request(session, keys[i]);
         idem_claim_init(&claims[i], sizeof claims[i]);
     }
-    const int status = answered(
-        "claim_many", idem_claim_many(session->store, requests, claims, BATCH), CLAIM_ANSWERS);
-    for (uint32_t i = 0; i < BATCH && status != IDEM_ESLOTS; i++) {
+    answered("claim_many", idem_claim_many(session->store, requests, claims, BATCH), CLAIM_ANSWERS);
+    for (uint32_t i = 0; i < BATCH; i++) {
         take_claim(session, &claims[i], answered("claim_many[]", claims[i].status, CLAIM_ANSWERS));
     }
 }
@@ -354,11 +353,12 @@ void calls_on_file(const struct program *program)
 {
     struct session session = {.program = program, .buffer = malloc(BUFFER_BYTES)};
     EXPECT(session.buffer != NULL);
-    if (program->options & OPTION_READ_ONLY_FIRST) {
+    const uint8_t read_only_first = OPTION_READ_ONLY | OPTION_READ_ONLY_FIRST;
+    if ((program->options & read_only_first) == read_only_first) {
         read_only(&session);
-        read_write(&session);
-    } else {
-        read_write(&session);
+    }
+    read_write(&session);
+    if ((program->options & read_only_first) == OPTION_READ_ONLY) {
         read_only(&session);
     }
     free(session.buffer);

@@ -7,7 +7,7 @@ FUZZ_FLAGS := -O2 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
     -D__SANITIZE_ADDRESS__=1
 FUZZ_CORE_FLAGS := $(FUZZ_FLAGS) -fsanitize-coverage=inline-8bit-counters,pc-table \
     $(foreach name,clock_gettime nanosleep syscall getrandom mmap,-D$(name)=fuzz_$(name))
-FUZZ_LINK := -fsanitize=fuzzer -Wl,--wrap=idem__region_back -Wl,--wrap=idem__region_punch
+FUZZ_LINK := -fsanitize=fuzzer $(foreach name,region_back region_punch boot_id timens_offset_ms,-Wl,--wrap=idem__$(name))
 FUZZ_TARGETS := fuzz_image fuzz_parsers
 FUZZ_COMMON := $(filter-out $(FUZZ_TARGETS) mutator,$(basename $(notdir $(wildcard tests/fuzz/*.c))))
 
@@ -33,7 +33,7 @@ TEST_READY += $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 
 IMAGES ?= 1000000
 FUZZ_RUN = python3 tests/fuzz/run.py --build $(BUILD) --jobs $(shell nproc)
-.PHONY: prove-damage run-prove-damage fuzz-corpus
+.PHONY: prove-damage run-prove-damage fuzz-corpus run-fuzz-corpus
 prove-damage:  ## a million damaged regions, and the parsers: nothing crashes (IMAGES=n)
 	@.ci/setup build test
 	@$(AGAIN) run-prove-damage
@@ -42,5 +42,9 @@ run-prove-damage: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 	@$(FUZZ_RUN) fuzz_image --images $(IMAGES)
 	@$(FUZZ_RUN) fuzz_parsers --images $$(($(IMAGES) / 5))
 
-fuzz-corpus: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)  ## fuzz for a while, and keep what reaches more of the core
+fuzz-corpus:  ## fuzz for a while, and keep the inputs that reach more of the core
+	@.ci/setup build test
+	@$(AGAIN) run-fuzz-corpus
+
+run-fuzz-corpus: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 	@for target in $(FUZZ_TARGETS); do $(FUZZ_RUN) $$target --seconds 120 --keep || exit 1; done

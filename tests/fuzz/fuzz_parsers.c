@@ -7,18 +7,16 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "calls.h"
 #include "check.h"
 #include "host.h"
+#include "input.h"
 
 #define CALLS_PER_INPUT 32u
-#define HONEST_BYTES ((uint64_t)1 << 16) /* above every limit of the store: slabs have 16 KiB */
-#define WAIT_MAX_MS 86400000u            /* that the library allows */
-#define LONGEST_WAIT_MS 1000u
-#define STRUCT_MAX_BYTES 512u
 #define PARTS_MAX 4u
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -26,126 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint64_t inputs, calls;
 
-/* The input, as numbers and bytes; zeros when it is over. */
-struct input {
-    const uint8_t *data;
-    size_t left;
-    void *owned[64]; /* freed after each call */
-    uint32_t owned_count;
-};
-
-static uint64_t take(struct input *input, uint32_t bytes)
-{
-    uint64_t number = 0;
-    for (uint32_t i = 0; i < bytes && input->left > 0; i++, input->left--) {
-        number |= (uint64_t)*input->data++ << (8 * i);
-    }
-    return number;
-}
-
-/* Often near the limits that the library has, or those of the types. */
-static uint64_t take_number(struct input *input)
-{
-    static const uint64_t limits[] = {
-        0,
-        1,
-        16,
-        IDEM_KEY_MAX,
-        16384,
-        HONEST_BYTES,
-        86400000,
-        INT32_MAX,
-        2592000000,
-        315360000000,
-        UINT32_MAX,
-        INT64_MAX,
-        UINT64_MAX,
-        (uint64_t)1 << 20,
-        (uint64_t)64 << 30,
-        16000,
-    };
-    const uint64_t kind = take(input, 1);
-    return kind < 128   ? take(input, 1)
-           : kind < 192 ? limits[kind % (sizeof limits / sizeof limits[0])] +
-                              (uint64_t)(int64_t)(int8_t)take(input, 1)
-                        : take(input, 8);
-}
-
-/* A wait; one that is allowed is short, since it is made of naps of the host's clock. */
-static int64_t take_wait_ms(struct input *input)
-{
-    const uint64_t wait_ms = take_number(input);
-    return (int64_t)(wait_ms <= WAIT_MAX_MS ? wait_ms % LONGEST_WAIT_MS : wait_ms);
-}
-
-static void *owned(struct input *input, uint64_t bytes)
-{
-    EXPECT(input->owned_count < sizeof input->owned / sizeof input->owned[0]);
-    void *memory = calloc(1, bytes);
-    EXPECT(memory != NULL);
-    return input->owned[input->owned_count++] = memory;
-}
-
-/* Bytes, or NULL, with *length: of the bytes, or a lie. */
-static const void *take_bytes(struct input *input, size_t *length)
-{
-    const uint64_t kind = take(input, 1);
-    *length = take_number(input);
-    if (kind % 16 == 0) {
-        return NULL;
-    }
-    const uint64_t bytes = idem__min_u64(*length, HONEST_BYTES);
-    uint8_t *copy = owned(input, bytes);
-    const size_t given = idem__min_u64(bytes, input->left);
-    if (given > 0) {
-        memcpy(copy, input->data, kind % 4 == 1 ? idem__min_u64(given, 8) : given);
-    }
-    return copy;
-}
-
-/* A key: mostly one of a few, so that calls meet. */
-static const void *take_key(struct input *input, size_t *length)
-{
-    const uint64_t kind = take(input, 1);
-    if (kind % 4 == 0) {
-        return take_bytes(input, length);
-    }
-    char *key = owned(input, FUZZ_KEY_BYTES);
-    *length = fuzz_key((uint32_t)kind % FUZZ_KEYS, key);
-    return key;
-}
-
-/* A struct: filled in by `init` in full size; or with a size that is wrong, and just as many bytes. */
-static void *take_struct(struct input *input, size_t size, void (*init)(void *, size_t),
-                         bool *whole)
-{
-    const uint64_t kind = take(input, 1);
-    *whole = kind % 8 > 1;
-    if (kind % 8 == 0) {
-        return NULL;
-    }
-    uint64_t bytes = *whole ? size : take(input, 2) % STRUCT_MAX_BYTES;
-    if (bytes == size) {
-        *whole = true;
-    }
-    bytes = idem__max_u64(bytes, sizeof(uint32_t)); /* the size itself is always read */
-    void *memory = owned(input, bytes);
-    init(memory, bytes);
-    return memory;
-}
-
 static void init_request(void *memory, size_t size) { idem_request_init(memory, size); }
 static void init_claim(void *memory, size_t size) { idem_claim_init(memory, size); }
 static void init_record(void *memory, size_t size) { idem_record_init(memory, size); }
 static void init_options(void *memory, size_t size) { idem_options_init(memory, size); }
 static void init_size(void *memory, size_t size) { *(uint32_t *)memory = (uint32_t)size; }
-
-static void drop_owned(struct input *input)
-{
-    while (input->owned_count > 0) {
-        free(input->owned[--input->owned_count]);
-    }
-}
 
 /* Usually the open store; else NULL, a closed one, or any number. */
 static idem_store *open_store, *closed_store;

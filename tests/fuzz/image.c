@@ -90,19 +90,21 @@ void image_file_begin(void)
 
 void image_write(const struct image *image)
 {
-    /* Every page goes, so that a hole of the image is one of the file. */
-    EXPECT(ftruncate(file, 0) == 0 && ftruncate(file, (off_t)image->length) == 0);
     const uint64_t pages = idem__div_up(image->length, IDEM__PAGE_BYTES);
-    for (uint64_t page = 0; page < pages; page++) {
+    EXPECT(ftruncate(file, (off_t)image->length) == 0);
+    for (uint64_t page = 0; page < pages;) {
         const uint64_t first = page;
-        while (page < pages && image->present[page]) {
+        const bool present = image->present[page];
+        while (page < pages && image->present[page] == present) {
             page++;
         }
-        if (page > first) {
-            const uint64_t offset = first * IDEM__PAGE_BYTES;
-            const uint64_t bytes = idem__min_u64(page * IDEM__PAGE_BYTES, image->length) - offset;
-            EXPECT(pwrite(file, image->bytes + offset, bytes, (off_t)offset) == (ssize_t)bytes);
-        }
+        const off_t offset = (off_t)(first * IDEM__PAGE_BYTES);
+        const uint64_t end = idem__min_u64(page * IDEM__PAGE_BYTES, image->length);
+        const size_t bytes = end - (uint64_t)offset;
+        /* Pages that are there are written over; a hole of the image is one of the file. */
+        EXPECT(present ? pwrite(file, image->bytes + offset, bytes, offset) == (ssize_t)bytes
+                       : fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+                                   (off_t)bytes) == 0);
     }
 }
 

@@ -15,6 +15,7 @@ enum verb {
     VERB_FILL, /* a range of bytes */
     VERB_ZERO_PAGE,
     VERB_SWAP_PAGES,
+    VERB_GRAFT,  /* a record moves to where no block begins, and what leads to it does too */
     VERB_LENGTH, /* truncates, or extends */
     VERB_VERSION,
     VERB_CLOCK,
@@ -25,7 +26,7 @@ static const uint8_t verbs[32] = {
     VERB_FLIP,      VERB_SET,        VERB_SET,    VERB_SET,     VERB_SET,  VERB_SET,  VERB_ADD,
     VERB_ADD,       VERB_COPY,       VERB_COPY,   VERB_COPY,    VERB_SWAP, VERB_SWAP, VERB_FILL,
     VERB_ZERO_PAGE, VERB_SWAP_PAGES, VERB_LENGTH, VERB_VERSION, VERB_LATE, VERB_LATE, VERB_CLOCK,
-    VERB_FLIP,      VERB_SET,        VERB_SET,    VERB_SET,     VERB_SET,  VERB_COPY, VERB_COPY,
+    VERB_FLIP,      VERB_GRAFT,      VERB_GRAFT,  VERB_GRAFT,   VERB_SET,  VERB_COPY, VERB_COPY,
     VERB_COPY,      VERB_SET,        VERB_FLIP,   VERB_SET,
 };
 
@@ -141,6 +142,13 @@ static uint64_t record_place(const struct template *template, uint32_t which)
                : (template->sites[SITE_RECORD].offset[which % count] - IDEM__SLAB_AREA_OFF) >> 4;
 }
 
+/* A place, up to three further, or up to four before the end of its slab. */
+static uint64_t near(uint64_t place, uint32_t how)
+{
+    const uint64_t slab_places = (uint64_t)1 << (IDEM__SLAB_SHIFT_MIN - 4);
+    return how & 4 ? (place | (slab_places - 1)) - (how & 3) : place + (how & 3);
+}
+
 /* Words that are likely to be half right. */
 static uint64_t word_of(const struct template *template, uint32_t value)
 {
@@ -151,9 +159,9 @@ static uint64_t word_of(const struct template *template, uint32_t value)
         return argument & 1 ? ~(uint64_t)(argument >> 1) : argument >> 1;
     case 1: /* around a power of two */
         return ((uint64_t)1 << argument % 64) + (argument >> 6) % 4 - 2;
-    case 2: /* a link to a record, or near it */
-        return (record_place(template, argument) + (argument >> 16) % 4) << LINK_TARGET_SHIFT |
-               (argument >> 18 & 15);
+    case 2: /* a link to a record, into it, or to the end of its slab */
+        return near(record_place(template, argument), argument >> 16) << LINK_TARGET_SHIFT |
+               (argument >> 19 & 15);
     case 3: /* a link to a head */
         return (uint64_t)(argument >> 4) << LINK_TARGET_SHIFT | LINK_HEAD | (argument & 15);
     case 4: /* a life word that names a block */
@@ -243,6 +251,42 @@ static void change_pages(const struct program *program, const struct step *step,
     image_mark(image, at, 1);
 }
 
+/* Links to `from` in the words of one kind of site become links to `to`. */
+static void redirect(const struct template *template, enum site site, uint64_t from, uint64_t to,
+                     struct image *image)
+{
+    for (uint32_t i = 0; i < template->sites[site].count; i++) {
+        const uint64_t at = template->sites[site].offset[i];
+        uint64_t link;
+        static_assert(offsetof(struct record_shm, link) == 0, "heads and records begin with it");
+        if (at + sizeof link > image->room) {
+            return;
+        }
+        memcpy(&link, image->bytes + at, sizeof link);
+        if (idem__link_target(link) == from << LINK_TARGET_SHIFT) {
+            link ^= (from ^ to) << LINK_TARGET_SHIFT;
+            memcpy(image->bytes + at, &link, sizeof link);
+        }
+    }
+}
+
+static void graft(const struct program *program, const struct step *step, struct image *image)
+{
+    enum { PLACE_BYTES = 16, RECORD_BYTES = 192 };
+    const struct template *template = program->template;
+    const uint64_t from = record_place(template, step->which);
+    const uint64_t to = near(record_place(template, step->value), step->value >> 16);
+    const uint64_t source = IDEM__SLAB_AREA_OFF + from * PLACE_BYTES;
+    const uint64_t target = IDEM__SLAB_AREA_OFF + to * PLACE_BYTES;
+    if (idem__max_u64(source, target) + RECORD_BYTES > image->room) {
+        return;
+    }
+    memmove(image->bytes + target, image->bytes + source, RECORD_BYTES);
+    image_mark(image, target, RECORD_BYTES);
+    redirect(template, SITE_RECORD, from, to, image);
+    redirect(template, SITE_HEAD, from, to, image);
+}
+
 static void change_length(const struct step *step, struct image *image)
 {
     /* Whole pages and odd bytes, anywhere; or a little less, or more, than there is. */
@@ -268,6 +312,9 @@ void program_apply(const struct program *program, uint32_t from, uint32_t to, st
         case VERB_ZERO_PAGE:
         case VERB_SWAP_PAGES:
             change_pages(program, step, image);
+            break;
+        case VERB_GRAFT:
+            graft(program, step, image);
             break;
         case VERB_LENGTH:
             /* A file that is cut off under a mapping is a SIGBUS, which no store can prevent. */
