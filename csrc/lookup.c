@@ -148,9 +148,9 @@ int idem_lookup_many(idem_store *store, const void *const *keys, const size_t *k
     }
     int status = idem__call_begin(store, false, &op);
     if (status) {
+        /* The caller looks there: an item's failure has the same result. */
         for (size_t i = 0; i < n; i++) {
-            statuses[i] =
-                status; /* the caller looks there: an item's failure has the same result */
+            statuses[i] = status;
         }
         return status;
     }
