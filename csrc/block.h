@@ -28,7 +28,7 @@ static inline bool idem__block_of(const struct idem__region *region, const void 
     uint32_t inside = (uint32_t)(offset & (((uint64_t)1 << region->slab_shift) - 1));
     if (IDEM_UNLIKELY((state & SLAB_STATE_FAMILY_BITS) !=
                           idem__slab_word(SLAB_ACTIVE, family, 0, 0) ||
-                      klass >= region->class_count ||
+                      !idem__class_fits(region, family, klass) ||
                       !idem__class_index(&region->classes[klass], inside, &index))) {
         return false;
     }

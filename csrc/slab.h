@@ -109,6 +109,18 @@ static inline idem__a64 *idem__slab_words(const struct idem__region *region, uin
     return (idem__a64 *)(void *)idem__slab_base(region, slab);
 }
 
+/* Smaller classes hold no record: read as one, the last block of a slab would end behind it. */
+#define SLAB_RECORD_CLASS_MIN                                                                     \
+    ((uint32_t)(sizeof(struct record_shm) - IDEM__BLOCK_MIN_BYTES + IDEM__BLOCK_STEP_BYTES - 1) / \
+     IDEM__BLOCK_STEP_BYTES)
+/* Is this a class of the region, for blocks of the family? (`family` is known where it matters.) */
+static inline bool idem__class_fits(const struct idem__region *region, enum idem__family family,
+                                    uint32_t klass)
+{
+    uint32_t lowest = family == FAMILY_RECORD ? SLAB_RECORD_CLASS_MIN : 0;
+    return klass - lowest < region->class_count - lowest;
+}
+
 /*
  * Finds the block with this number and family; false if the number is not one of a block there now
  * (it never was, or its slab has changed hands). Inside a section the answer stays true.
@@ -122,9 +134,9 @@ IDEM_HOT bool idem__block_at(const struct idem__region *region, uint32_t number,
     }
     uint64_t state = idem__load64(&region->slab_table[slab].state); /* [S1], [S3] */
     uint32_t klass = idem__slab_class(state);
-    if (IDEM_UNLIKELY((state & SLAB_STATE_FAMILY_BITS) !=
-                          idem__slab_word(SLAB_ACTIVE, family, 0, 0) ||
-                      klass >= region->class_count || index >= region->classes[klass].count)) {
+    if (IDEM_UNLIKELY(
+            (state & SLAB_STATE_FAMILY_BITS) != idem__slab_word(SLAB_ACTIVE, family, 0, 0) ||
+            !idem__class_fits(region, family, klass) || index >= region->classes[klass].count)) {
         return false;
     }
     block->klass = &region->classes[klass];
