@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 
+#include "../c/inside.h"
 #include "hosts.h"
 
 #define KEYS 500
@@ -121,6 +122,23 @@ static void wait_for_a_key(void)
     complete_with(&claim, "value");
 }
 
+/* Until there is no room: the main thread, in a section, keeps what is released from being used again. */
+static void use_up_the_room(void)
+{
+    int status = IDEM_OK;
+    for (int i = 0; status == IDEM_OK; i++) {
+        char key[32];
+        struct idem_claim claim = no_claim();
+        snprintf(key, sizeof(key), "other %d", i);
+        const struct idem_request request = request_of(key);
+        status = idem_claim(store, &request, &claim);
+        if (status == IDEM_OK) {
+            CHECK_INT(idem_release(&claim), IDEM_OK);
+        }
+    }
+    CHECK_INT(status, IDEM_EFULL);
+}
+
 static void (*call)(void);
 
 /* Makes the call with a cancellation pending, which comes behind it. */
@@ -136,20 +154,35 @@ static void call_when_cancelled(void)
     pthread_testcancel();
 }
 
+static void check_finishes(void (*its_call)(void), const char *name)
+{
+    call = its_call;
+    cancel_a_thread(call_when_cancelled);
+    if (!atomic_load(&call_is_over)) {
+        TEST_FAIL("%s was left in the middle", name);
+    }
+}
+#define CHECK_FINISHES(call) check_finishes(call, #call)
+
 static void a_call_is_finished_before_a_cancellation(void)
 {
-    /* Each in a thread of its own, which therefore also takes a slot; the first one makes this process an
-       owner, too. The store is made, then opened as it is there. */
-    void (*const calls[])(void) = {
-        open_store, claim_and_release, close_store, open_store,    claim_and_release,
-        take_slabs, give_slabs_back,   resize,      wait_for_a_key};
-    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        call = calls[i];
-        cancel_a_thread(call_when_cancelled);
-        if (!atomic_load(&call_is_over)) {
-            TEST_FAIL("call %zu was left in the middle", i);
-        }
-    }
+    /* Each in a thread of its own, which therefore also takes a slot. */
+    CHECK_FINISHES(open_store);        /* which makes it */
+    CHECK_FINISHES(claim_and_release); /* which makes this process an owner */
+    CHECK_FINISHES(close_store);
+    CHECK_FINISHES(open_store);
+    CHECK_FINISHES(claim_and_release);
+    CHECK_FINISHES(take_slabs);
+    CHECK_FINISHES(give_slabs_back);
+    CHECK_FINISHES(resize);
+    CHECK_FINISHES(wait_for_a_key);
+    CHECK_INT(store_stats(store).slots_used, 1);
+    store_end(store);
+    unlink(test_path);
+    store = store_open_with(STORE_SMALLEST_BYTES, 0);
+    struct idem__op op = inside_begin(store);
+    CHECK_FINISHES(use_up_the_room);
+    inside_end(&op);
     CHECK_INT(store_stats(store).slots_used, 1);
     store_end(store);
 }
