@@ -1,6 +1,7 @@
 """Runs the C unit tests, each program in each flavour (see c.mk)."""
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +12,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 FLAVOURS = ["plain", "asan", "tsan"]
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
+# Valgrind runs one thread at a time, which hides races, and is slow: only programs of one thread.
+SEVERAL = re.compile(r"pthread_create|test_child|inside_dead_owner|\bfork\(")
+SINGLE = [name for name in PROGRAMS if not SEVERAL.search((HERE / f"{name}.c").read_text())]
+VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full"]
 # Far above what any program needs under a sanitizer on a busy machine: only a hang reaches it.
 WATCHDOG_S = 300.0
 
@@ -49,10 +54,7 @@ def test_there_are_programs() -> None:
     assert PROGRAMS, f"no test_*.c in {HERE}"
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_program(program: str, flavour: str) -> None:
-    prefix = without_address_randomisation() if flavour == "tsan" else []
+def run_program(program: str, flavour: str, prefix: list[str]) -> None:
     run = subprocess.Popen(
         [*prefix, str(ROOT / "build" / flavour / program)],
         cwd=ROOT,
@@ -71,3 +73,14 @@ def test_program(program: str, flavour: str) -> None:
         output, _ = run.communicate()
         pytest.fail(f"{program} ({flavour}) still ran after {WATCHDOG_S} s\n{output}")
     assert run.returncode == 0, f"{program} ({flavour}) ended with {run.returncode}\n{output}"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program: str, flavour: str) -> None:
+    run_program(program, flavour, without_address_randomisation() if flavour == "tsan" else [])
+
+
+@pytest.mark.parametrize("program", SINGLE)
+def test_program_under_valgrind(program: str) -> None:
+    run_program(program, "plain", VALGRIND)
