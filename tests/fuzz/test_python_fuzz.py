@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import pathlib
 import random
 import runpy
 import sys
@@ -14,11 +15,12 @@ from unittest import mock
 
 import idemkey
 import pytest
-from hypothesis import given, seed, settings
+from hypothesis import HealthCheck, configuration, given, seed, settings
 from hypothesis import strategies as st
 from idemkey import demo, wsgi
 
 SEED = int(os.environ.get("IDEMKEY_SEED") or random.SystemRandom().randrange(1 << 32))
+configuration.set_hypothesis_home_dir(pathlib.Path(__file__).parents[2] / "build" / "hypothesis")
 DOCUMENTED = (ValueError, TypeError, idemkey.Error)
 EXAMPLES = 300
 
@@ -47,7 +49,10 @@ VALUES = st.one_of(BYTES, st.binary(max_size=40_000), ANYTHING)
 
 def fuzzed(examples=EXAMPLES, **strategies):
     """``given``, with a seed that IDEMKEY_SEED repeats and nothing kept between runs."""
-    rules = settings(max_examples=examples, deadline=None, database=None)
+    slow = [HealthCheck.too_slow]  # the machine may be busy
+    rules = settings(
+        max_examples=examples, deadline=None, database=None, suppress_health_check=slow
+    )
     return lambda test: seed(SEED)(rules(given(**strategies)(test)))
 
 

@@ -99,7 +99,7 @@ def on_crash_flag(on_crash: str) -> int:
 
 def ttl_ms(seconds: float) -> int:
     """A ttl in ms, rounded up; C's code for `FOREVER`."""
-    if seconds == FOREVER:
+    if isinstance(seconds, float) and seconds == FOREVER:
         return int(lib.IDEM_FOREVER)
     ms = duration_ms("ttl", seconds)
     if ms == 0:
