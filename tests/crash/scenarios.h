@@ -368,9 +368,11 @@ static void again_create(void)
     idem_options_init(&options, sizeof(options));
     options.max_bytes = STORE_SMALLEST_BYTES;
     CHECK_INT(idem_open(path, &options, &store), IDEM_OK);
-    if (state_of(store, "key") == IDEM_ENOTFOUND) {
-        put(store, "key", "value");
+    struct idem_claim claim;
+    if (claim_key(store, "key", &claim) != IDEM_DONE) {
+        complete_with(&claim, "value");
     }
+    idem_record_free(&claim.record);
     CHECK(has_value(store, "key", "value"));
     store_end(store);
 }

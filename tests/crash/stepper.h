@@ -177,7 +177,9 @@ static inline void stepper_record(pid_t pid, struct stepper_path *path, bool cha
     if (path->steps == NULL) {
         path->steps = stepper_memory(STEPPER_LENGTH_MAX + 1, sizeof(*path->steps));
     }
-    (void)world_changed(); /* what getting ready did */
+    if (changes) {
+        (void)world_changed(); /* what getting ready did */
+    }
     for (;; path->length++) {
         struct stepper_step *step = &path->steps[path->length];
         *step = (struct stepper_step){.address = stepper_address(pid), .changed = changed};

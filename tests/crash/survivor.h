@@ -12,6 +12,7 @@ struct findings {
     int told
         [SCENE_KEYS_MAX];    /* by one who was killed in recovering: the same plus 1, 0 = not yet */
     struct idem_stats usual; /* after sweeping, when nobody was killed */
+    uint64_t usual_pages;    /* of the file */
     bool usual_known;
 };
 static struct findings *findings;
@@ -114,12 +115,24 @@ static inline void check_key(const struct scenario *scenario, int i, bool recove
     use_key(scenario, scene.keys[i], &allowed[findings->seen[i]]);
 }
 
+/* The bytes in use are those of the keys that are there, and as many as if nobody had been killed. */
 static inline void check_usage(void)
 {
     (void)used_after_sweep(scene.store);
     const struct idem_stats now = store_stats(scene.store);
+    struct idem_record record;
+    uint64_t cursor = 0, records = 0, values = 0;
+    idem_record_init(&record, sizeof(record));
+    while (idem_scan(scene.store, &cursor, &record) == IDEM_OK) {
+        records++;
+        values += record.value_len > 0;
+    }
+    idem_record_free(&record);
+    CHECK_INT(now.record_blocks, records);
+    CHECK_INT(now.value_blocks, values);
     if (!findings->usual_known) {
         findings->usual = now;
+        findings->usual_pages = world_file_pages();
         findings->usual_known = true;
     }
     const struct idem_stats *usual = &findings->usual;
@@ -127,6 +140,7 @@ static inline void check_usage(void)
     CHECK_INT(now.record_blocks, usual->record_blocks);
     CHECK_INT(now.value_blocks, usual->value_blocks);
     CHECK_INT(now.allocated_bytes, usual->allocated_bytes);
+    CHECK_INT(world_file_pages(), findings->usual_pages);
 }
 
 /* `recovered`: another one had begun with this, and was killed. */

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "inside.h"
 
@@ -72,8 +73,31 @@ static inline void world_pages(unsigned char *present)
     CHECK(mincore(world_region, WORLD_BYTES, present) == 0);
 }
 
+/* Does a page stand in a slab that has pages? Reading one that is not there makes it. */
+static inline bool world_in_slab(uint64_t page)
+{
+    const uint64_t at = page * WORLD_PAGE_BYTES;
+    const struct header_shm *header = (const struct header_shm *)world_region;
+    const struct slab_shm *table = (const struct slab_shm *)(world_region + IDEM__SLAB_TABLE_OFF);
+    if (at < IDEM__SLAB_AREA_OFF) {
+        return false;
+    }
+    const uint64_t slab = (at - IDEM__SLAB_AREA_OFF) >> IDEM__SLAB_SHIFT_MIN;
+    if (slab >= idem__load32(&header->slab_high)) {
+        return false;
+    }
+    const uint32_t state = idem__slab_state(idem__load64(&table[slab].state));
+    return state != SLAB_UNUSED && state != SLAB_PUNCH;
+}
+
 static inline void world_save(void)
 {
+    /* A page that is reserved becomes one that is there by being read. */
+    for (uint64_t page = 0; page < WORLD_PAGES; page++) {
+        if (page < IDEM__SLOT_OFF / WORLD_PAGE_BYTES || world_in_slab(page)) {
+            (void)*(volatile char *)(world_region + page * WORLD_PAGE_BYTES);
+        }
+    }
     world_pages(world_present);
     for (uint64_t page = 0; page < WORLD_PAGES; page++) {
         if (world_present[page] & 1) {
@@ -86,37 +110,43 @@ static inline void world_save(void)
     CHECK(world_file_bytes > 0);
 }
 
-/* The region as it was saved. Nobody else may be using it. */
+/* The region as it was saved, and its file's pages. Nobody else may be using it. */
 static inline void world_restore(void)
 {
-    static unsigned char present[WORLD_PAGES];
     CHECK(ftruncate(world_fd, world_file_bytes) == 0);
-    world_pages(present);
-    for (uint64_t page = 0; page < WORLD_PAGES; page++) {
+    for (uint64_t page = 0, next; page < WORLD_PAGES; page = next) {
         const uint64_t at = page * WORLD_PAGE_BYTES;
+        next = page + 1;
         if (world_present[page] & 1) {
-            if (!(present[page] & 1) ||
-                memcmp(world_region + at, world_saved + at, WORLD_PAGE_BYTES) != 0) {
+            if (memcmp(world_region + at, world_saved + at, WORLD_PAGE_BYTES) != 0) {
                 memcpy(world_region + at, world_saved + at, WORLD_PAGE_BYTES);
             }
-        } else if (present[page] & 1) {
-            CHECK(fallocate(world_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
-                            WORLD_PAGE_BYTES) == 0);
+            continue;
         }
+        while (next < WORLD_PAGES && !(world_present[next] & 1)) {
+            next++;
+        }
+        CHECK(fallocate(world_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+                        (off_t)((next - page) * WORLD_PAGE_BYTES)) == 0);
     }
+}
+
+/* What the file takes of memory. */
+static inline uint64_t world_file_pages(void)
+{
+    struct stat stat;
+    CHECK(fstat(world_fd, &stat) == 0);
+    return (uint64_t)stat.st_blocks * 512 / WORLD_PAGE_BYTES;
 }
 
 /* Has the region changed since this was last asked? */
 static inline bool world_changed(void)
 {
-    const uint32_t high = idem__load32(&((struct header_shm *)world_region)->slab_high);
-    const uint64_t used = IDEM__SLAB_AREA_OFF + ((uint64_t)high << IDEM__SLAB_SHIFT_MIN);
     bool changed = false;
     for (uint64_t page = 0; page < WORLD_PAGES; page++) {
         const uint64_t at = page * WORLD_PAGE_BYTES;
-        /* Not the holes between the tables. A slab's page that is read and was none goes at world_restore. */
-        if ((world_present[page] & 1 || (at >= IDEM__SLAB_AREA_OFF && at < used)) &&
-            memcmp(world_last + at, world_region + at, WORLD_PAGE_BYTES) != 0) {
+        const bool there = at < IDEM__SLAB_AREA_OFF ? world_present[page] & 1 : world_in_slab(page);
+        if (there && memcmp(world_last + at, world_region + at, WORLD_PAGE_BYTES) != 0) {
             memcpy(world_last + at, world_region + at, WORLD_PAGE_BYTES);
             changed = true;
         }
