@@ -8,6 +8,8 @@
 /* On a crowded machine a core is lost for tens of milliseconds. */
 #define LAG_NAP_NS 1000000
 #define LAG_NAPS_MAX 100u
+/* After waiting in vain - a process is stopped, perhaps - a thread does not wait again for so long. */
+#define IMPATIENT_MS 1000u
 /* Blocks visited in one section: short, so that the epoch is not held back. */
 #define SECTION_BLOCKS 256u
 /* Slabs whose pages a sweep of some blocks gives back: each is a system call on up to 2 MiB. */
@@ -40,12 +42,16 @@ static void let_grace_end(struct idem__region *region)
 
 /* A process that lost its core inside a section holds back what the others retired. It is given some
    time to go on, but not for ever: it may be stopped. */
-static void wait_for_grace(struct idem__region *region)
+static void wait_for_grace(struct idem__op *op)
 {
     const struct timespec nap = {.tv_nsec = LAG_NAP_NS};
-    const uint64_t since = epoch_now(region);
-    for (uint32_t naps = 0; naps < LAG_NAPS_MAX && !end_grace(region, since); naps++) {
+    const uint64_t since = epoch_now(op->region);
+    uint32_t naps = op->now_ms < op->thread->impatient_until_ms ? LAG_NAPS_MAX : 0;
+    for (; naps < LAG_NAPS_MAX && !end_grace(op->region, since); naps++) {
         (void)nanosleep(&nap, NULL);
+        if (naps + 1 == LAG_NAPS_MAX) {
+            op->thread->impatient_until_ms = op->now_ms + IMPATIENT_MS;
+        }
     }
 }
 
@@ -181,7 +187,7 @@ bool idem__make_room(struct idem__op *op)
         if (op->now_ms < op->thread->full_until_ms) {
             return false;
         }
-        wait_for_grace(op->region);
+        wait_for_grace(op);
         op->round = ROUND_THOROUGH;
         return true;
     case ROUND_THOROUGH:

@@ -58,6 +58,7 @@ struct idem__thread {
     uint32_t deep_index;     /* ... and block ... */
     uint32_t deep_free;      /* ... and the reusable ones seen in that slab */
     struct idem__drain drain;
+    uint64_t impatient_until_ms;   /* waited for a grace period in vain: not again before */
     uint64_t full_until_ms;        /* a search found nothing: not again before */
     struct idem__thread *next;     /* of this OS thread, for other regions */
     struct idem__thread *siblings; /* of this region, for close; guarded by the registry mutex */
