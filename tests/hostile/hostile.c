@@ -111,8 +111,9 @@ static void verify(uint64_t keys, size_t length)
             exit(2);
         }
     }
-    printf("\n%" PRIu64 " keys of %zu bytes; the hostile ones all have the unkeyed hash %016" PRIx64
-           "\n",
+    printf("\n%" PRIu64
+           " keys of %zu bytes, half of them never claimed; the hostile ones all have the "
+           "unkeyed hash %016" PRIx64 "\n",
            keys, length, hash);
 }
 

@@ -277,8 +277,9 @@ static void prepare(uint64_t calls, uint64_t keys)
         fprintf(stderr, "soak: too few calls for a steady population of so many keys\n");
         exit(2);
     }
-    printf("seed %" PRIu64 ": %" PRIu64 " calls of %d processes, about %" PRIu64 " live keys\n",
-           soak->seed, calls, worker_count, keys);
+    printf("seed %" PRIu64 ": %" PRIu64 " calls of %d processes, about %" PRIu64
+           " live keys, limit %" PRIu64 " KiB\n",
+           soak->seed, calls, worker_count, keys, (bytes > BYTES_MIN ? bytes : BYTES_MIN) >> 10);
     cost_clock_set(&soak->clock_ns);
     snprintf(path, sizeof(path), "/dev/shm/idemkey-soak-%d.idem", (int)getpid());
     idem_options_init(&options, sizeof(options));
