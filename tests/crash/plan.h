@@ -24,6 +24,7 @@ struct figures {
     uint32_t second_steps;                /* of recovery: the longest */
     uint64_t second_points, second_kills; /* over all first kills from which it was tried */
     uint32_t firsts;                      /* first kills with second ones */
+    uint32_t strays;                      /* kills that were tried again, by single steps */
     int failures;
 };
 

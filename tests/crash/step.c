@@ -80,6 +80,7 @@ static void play(int number, struct figures *figures)
     if (!options.once) {
         second_kills(&accompanied, figures);
     }
+    figures->strays = strays;
     (void)unlink(test_path);
 }
 
@@ -101,9 +102,9 @@ static void read_log(struct figures *all, bool *done)
     int number;
     struct figures one = {0};
     while (log != NULL &&
-           fscanf(log, "%" SCNu64 " %d %u %u %u %u %u %u %" SCNu64 " %" SCNu64, &seed, &number,
-                  &one.steps, &one.points, &one.states, &one.kills, &one.firsts, &one.second_steps,
-                  &one.second_points, &one.second_kills) == 10) {
+           fscanf(log, "%" SCNu64 " %d %u %u %u %u %u %u %" SCNu64 " %" SCNu64 " %u", &seed,
+                  &number, &one.steps, &one.points, &one.states, &one.kills, &one.firsts,
+                  &one.second_steps, &one.second_points, &one.second_kills, &one.strays) == 11) {
         if (seed == test_seed && number >= 0 && number < SCENARIOS) {
             all[number] = one;
             done[number] = true;
@@ -118,9 +119,9 @@ static void write_log(int number, const struct figures *one)
 {
     FILE *log = options.log != NULL ? fopen(options.log, "a") : NULL;
     if (log != NULL) {
-        fprintf(log, "%" PRIu64 " %d %u %u %u %u %u %u %" PRIu64 " %" PRIu64 "\n", test_seed,
+        fprintf(log, "%" PRIu64 " %d %u %u %u %u %u %u %" PRIu64 " %" PRIu64 " %u\n", test_seed,
                 number, one->steps, one->points, one->states, one->kills, one->firsts,
-                one->second_steps, one->second_points, one->second_kills);
+                one->second_steps, one->second_points, one->second_kills, one->strays);
         fclose(log);
     }
 }
@@ -204,11 +205,14 @@ static int play_all(void)
             all[i].second_steps > total.second_steps ? all[i].second_steps : total.second_steps;
         total.second_points += all[i].second_points;
         total.second_kills += all[i].second_kills;
+        total.strays += all[i].strays;
         total.failures += all[i].failures;
     }
     char name[64];
     snprintf(name, sizeof(name), "total: %d of %d scenarios", played, SCENARIOS);
     print(name, &total);
+    printf("%" PRIu64 " processes killed; %u kills were tried again by single steps\n",
+           total.kills + 2 * total.second_kills, total.strays);
     if (total.failures == 0 && options.log != NULL) {
         (void)unlink(options.log);
     }

@@ -78,6 +78,16 @@ static inline void stepper_one(pid_t pid)
     CHECK_INT(stepper_resume(pid, PTRACE_SINGLESTEP), SIGTRAP);
 }
 
+/* What stands below the stack is what the parent did before it forked. String functions read beyond the ends
+   of strings there, and take another way for what they find, though the result is the same. */
+__attribute__((noinline)) static void stepper_clean_stack(void)
+{
+    volatile char below[32 << 10];
+    for (size_t i = 0; i < sizeof(below); i++) {
+        below[i] = 0;
+    }
+}
+
 /* A child that gets ready, and then stands before the first instruction of `call`. */
 static inline pid_t stepper_start(void (*ready)(void), void (*call)(void), void (*end)(void))
 {
@@ -88,7 +98,9 @@ static inline pid_t stepper_start(void (*ready)(void), void (*call)(void), void 
         if (getppid() != parent) {
             _exit(1);
         }
+        stepper_clean_stack();
         ready();
+        stepper_clean_stack();
         CHECK(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
         STEPPER_MARK();
         call();
@@ -204,31 +216,39 @@ static inline bool stepper_break_at(pid_t pid, uint64_t address)
            ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, u_debugreg[7]), enabled) == 0;
 }
 
-/* From the beginning to a point of the path. */
-static inline void stepper_go(pid_t pid, const struct stepper_path *path, struct stepper_point to)
+/*
+ * From the beginning to a point of the path. False: the process did not come to the recorded address. The C
+ * library goes another way now and then, for bytes behind the end of a string, which are a file's times or the
+ * like. To be tried again with `stepwise`: then it is stopped after so many instructions, wherever that is.
+ */
+static inline bool stepper_go(pid_t pid, const struct stepper_path *path, struct stepper_point to,
+                              bool stepwise)
 {
     CHECK(to.k <= path->length);
-    uint32_t at = path->steps[to.k].from;
+    uint32_t at = stepwise ? 0 : path->steps[to.k].from;
     if (at > 0 && stepper_break_at(pid, path->steps[at].address)) {
         for (uint32_t times = 0; times <= path->steps[at].earlier; times++) {
             CHECK_INT(stepper_resume(pid, PTRACE_CONT), SIGTRAP);
+            if (stepper_address(pid) != path->steps[at].address) {
+                return false; /* came to the end */
+            }
         }
         CHECK(ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, u_debugreg[7]), 0) == 0);
     } else {
         at = 0; /* this machine has no breakpoints: slower, nothing else */
     }
-    for (; at < to.k; at++) {
+    for (; at < to.k && stepper_text(stepper_address(pid))[0] != INT3; at++) {
         stepper_one(pid);
     }
-    const uint64_t is = stepper_address(pid), was = path->steps[to.k].address;
-    if (is != was) {
-        TEST_FAIL("instruction %u is at %#" PRIx64 ", was at %#" PRIx64
-                  ": the call is not the same twice",
-                  to.k, is, was);
+    if (!stepwise && stepper_address(pid) != path->steps[to.k].address) {
+        return false;
     }
     for (int stops = 0; stops < (int)to.stop; stops++) {
-        CHECK_INT(stepper_resume(pid, PTRACE_SYSCALL), SIGTRAP | 0x80);
+        if (stepper_resume(pid, PTRACE_SYSCALL) != (SIGTRAP | 0x80)) {
+            return false; /* was no system call */
+        }
     }
+    return true;
 }
 
 #endif

@@ -121,36 +121,53 @@ static void record_call(struct stepper_path *path, bool heir, bool changes)
     join_survivor(survivor);
 }
 
+/* Kills that had to be tried again by single steps. */
+static uint32_t strays;
+
 static void kill_once(const struct stepper_path *path, struct stepper_point at)
 {
     first_at = at;
-    begin_trial();
-    const pid_t survivor = start_survivor(false);
-    const pid_t victim = stepper_start(victim_ready, victim_call, victim_end);
-    stepper_go(victim, path, at);
-    stepper_kill(victim);
-    join_survivor(survivor);
+    for (bool stepwise = false;; stepwise = true) {
+        begin_trial();
+        const pid_t survivor = start_survivor(false);
+        const pid_t victim = stepper_start(victim_ready, victim_call, victim_end);
+        const bool there = stepper_go(victim, path, at, stepwise);
+        stepper_kill(victim);
+        if (there || stepwise) {
+            join_survivor(survivor);
+            return;
+        }
+        test_kill(survivor);
+        strays++;
+    }
 }
 
 /* Kills the call at first_at and its recovery at `at`; without one records the recovery's path, to its end. */
 static void kill_twice(const struct stepper_path *path, struct stepper_path *recovery,
                        const struct stepper_point *at)
 {
-    begin_trial();
-    const pid_t survivor = start_survivor(true);
-    const pid_t heir = stepper_start(heir_ready, heir_call, heir_end);
-    const pid_t victim = stepper_start(victim_ready, victim_call, victim_end);
-    stepper_go(victim, path, first_at);
-    stepper_kill(victim);
-    if (at != NULL) {
-        second_at = *at;
-        stepper_go(heir, recovery, *at);
-    } else {
-        stepper_record(heir, recovery, !sample);
-        second_at = (struct stepper_point){recovery->length, STOP_BEFORE};
+    second_at = at != NULL ? *at : (struct stepper_point){0, STOP_BEFORE};
+    for (bool stepwise = false;; stepwise = true) {
+        begin_trial();
+        const pid_t survivor = start_survivor(true);
+        const pid_t heir = stepper_start(heir_ready, heir_call, heir_end);
+        const pid_t victim = stepper_start(victim_ready, victim_call, victim_end);
+        bool there = stepper_go(victim, path, first_at, stepwise);
+        stepper_kill(victim);
+        if (at != NULL) {
+            there = (there || stepwise) && stepper_go(heir, recovery, *at, stepwise);
+        } else if (there || stepwise) {
+            stepper_record(heir, recovery, !sample);
+            second_at.k = recovery->length;
+        }
+        stepper_kill(heir);
+        if (there || stepwise) {
+            join_survivor(survivor);
+            return;
+        }
+        test_kill(survivor);
+        strays++;
     }
-    stepper_kill(heir);
-    join_survivor(survivor);
 }
 
 #endif
