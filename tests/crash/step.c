@@ -30,10 +30,8 @@ static struct options {
 
 /* --- a scenario --- */
 
-static void prepare(int number)
+static void prepare(void)
 {
-    snprintf(test_path, sizeof(test_path), "/dev/shm/idemkey-step-%07d-%02d.idem", (int)getppid(),
-             number);
     (void)unlink(test_path);
     findings = shared_memory(sizeof(*findings));
     scene.store = store_open_with(STORE_SMALLEST_BYTES, 0);
@@ -54,7 +52,7 @@ static void play(int number, struct figures *figures)
 {
     static struct stepper_path alone, accompanied;
     scenario = &scenarios[number];
-    prepare(number);
+    prepare();
     record_call(&alone, false, !sample);
     figures->steps = alone.length;
     figures->points = (uint32_t)points_of(&alone);
@@ -81,7 +79,6 @@ static void play(int number, struct figures *figures)
         second_kills(&accompanied, figures);
     }
     figures->strays = strays;
-    (void)unlink(test_path);
 }
 
 /* --- all of them --- */
@@ -126,8 +123,47 @@ static void write_log(int number, const struct figures *one)
     }
 }
 
-static pid_t start(int number, struct figures *figures, int core)
+/* The scenarios that are being played, one a job. */
+static struct job {
+    pid_t pid; /* 0: idle */
+    int number;
+    char path[128];
+} jobs[JOBS_MAX];
+static int playing;
+static volatile sig_atomic_t told_to_end;
+
+static void tell_to_end(int signal_number)
 {
+    (void)signal_number;
+    told_to_end = 1;
+}
+
+/* On one core a stop is a switch, not a message to another core: three times as fast. */
+static void stay_on_core(int job)
+{
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_COUNT(&allowed) > 0) {
+        int skip = job % CPU_COUNT(&allowed);
+        size_t core = 0;
+        while (!CPU_ISSET(core, &allowed) || skip-- > 0) {
+            core++;
+        }
+        CPU_ZERO(&one);
+        CPU_SET(core, &one);
+        (void)sched_setaffinity(0, sizeof(one), &one);
+    }
+}
+
+static void start(int number, struct figures *figures)
+{
+    int job = 0;
+    while (jobs[job].pid != 0) {
+        job++;
+    }
+    jobs[job].number = number;
+    /* All of one length: a path's length is a number of instructions. */
+    snprintf(jobs[job].path, sizeof(jobs[job].path), "/dev/shm/idemkey-step-%07d-%02d.idem",
+             (int)getpid(), number);
     fflush(NULL);
     const pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
@@ -135,78 +171,99 @@ static pid_t start(int number, struct figures *figures, int core)
         if (getppid() != parent) {
             _exit(1);
         }
-        /* On one core a stop is a switch, not a message to another core: three times as fast. */
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET((size_t)core, &set);
-        (void)sched_setaffinity(0, sizeof(set), &set);
+        stay_on_core(job);
+        memcpy(test_path, jobs[job].path, sizeof(test_path));
         signal(SIGALRM, test_watchdog);
         play(number, figures);
         _exit(0);
     }
     CHECK(pid > 0);
-    return pid;
+    jobs[job].pid = pid;
+    playing++;
 }
 
-/* Plays all scenarios, some at once; the number that failed. */
-static int play_all(void)
+static void remove_files(const struct job *job)
+{
+    char path[160];
+    memcpy(test_path, job->path, sizeof(test_path));
+    new_path(path);
+    (void)unlink(path);
+    (void)unlink(test_path);
+}
+
+/* Waits for the end of one scenario; its job. */
+static struct job *end_one(int *status)
+{
+    const pid_t ended = waitpid(-1, status, 0);
+    struct job *job = jobs;
+    if (told_to_end) {
+        for (; job < jobs + JOBS_MAX; job++) {
+            if (job->pid != 0) {
+                (void)kill(job->pid, SIGKILL); /* and with it its children */
+                remove_files(job);
+            }
+        }
+        _exit(1);
+    }
+    CHECK(ended > 0);
+    while (job->pid != ended) {
+        job++;
+    }
+    job->pid = 0;
+    playing--;
+    remove_files(job);
+    return job;
+}
+
+static void add(struct figures *total, const struct figures *one)
+{
+    total->steps += one->steps;
+    total->points += one->points;
+    total->states += one->states;
+    total->kills += one->kills;
+    total->firsts += one->firsts;
+    total->second_steps =
+        one->second_steps > total->second_steps ? one->second_steps : total->second_steps;
+    total->second_points += one->second_points;
+    total->second_kills += one->second_kills;
+    total->strays += one->strays;
+    total->failures += one->failures;
+}
+
+static bool is_wanted(int number)
+{
+    return options.only == NULL || strcmp(options.only, scenarios[number].name) == 0;
+}
+
+/* Plays all scenarios, some at once; is all well? */
+static bool play_all(void)
 {
     struct figures *all = shared_memory(SCENARIOS * sizeof(*all)), total = {0};
     bool done[SCENARIOS] = {false};
-    pid_t pids[JOBS_MAX] = {0};
-    int playing[JOBS_MAX], running = 0, next = 0, played = 0;
+    int next = 0, played = 0;
     read_log(all, done);
     printf("%-48s %7s %7s %6s %7s %5s %6s %8s %8s %s\n", "scenario", "steps", "points", "states",
            "kills", "then", "steps", "points", "kills", "failures");
-    while (next < SCENARIOS || running > 0) {
-        if (next < SCENARIOS && running < options.jobs) {
-            if (done[next] ||
-                (options.only != NULL && strcmp(options.only, scenarios[next].name) != 0)) {
-                if (done[next]) {
-                    print(scenarios[next].name, &all[next]);
-                    played++;
-                }
-                next++;
-                continue;
-            }
-            int job = 0;
-            while (pids[job] != 0) {
-                job++;
-            }
-            playing[job] = next;
-            pids[job] = start(next, &all[next], job);
-            running++;
+    while (next < SCENARIOS || playing > 0) {
+        if (next < SCENARIOS && (done[next] || !is_wanted(next))) {
             next++;
-            continue;
-        }
-        int status, job = 0;
-        const pid_t ended = waitpid(-1, &status, 0);
-        CHECK(ended > 0);
-        while (pids[job] != ended) {
-            job++;
-        }
-        pids[job] = 0;
-        running--;
-        played++;
-        struct figures *one = &all[playing[job]];
-        one->failures = status != 0;
-        print(scenarios[playing[job]].name, one);
-        if (status == 0 && !options.once) {
-            write_log(playing[job], one);
+        } else if (next < SCENARIOS && playing < options.jobs) {
+            start(next, &all[next]);
+            next++;
+        } else {
+            int status;
+            const int number = end_one(&status)->number;
+            all[number].failures = status != 0;
+            if (status == 0 && !options.once) {
+                write_log(number, &all[number]);
+            }
+            done[number] = true;
+            print(scenarios[number].name, &all[number]);
         }
     }
     for (int i = 0; i < SCENARIOS; i++) {
-        total.steps += all[i].steps;
-        total.points += all[i].points;
-        total.states += all[i].states;
-        total.kills += all[i].kills;
-        total.firsts += all[i].firsts;
-        total.second_steps =
-            all[i].second_steps > total.second_steps ? all[i].second_steps : total.second_steps;
-        total.second_points += all[i].second_points;
-        total.second_kills += all[i].second_kills;
-        total.strays += all[i].strays;
-        total.failures += all[i].failures;
+        played += done[i];
+        add(&total, &all[i]);
     }
     char name[64];
     snprintf(name, sizeof(name), "total: %d of %d scenarios", played, SCENARIOS);
@@ -216,7 +273,7 @@ static int play_all(void)
     if (total.failures == 0 && options.log != NULL) {
         (void)unlink(options.log);
     }
-    return played == 0 ? 1 : total.failures;
+    return played > 0 && total.failures == 0;
 }
 
 /* Starts this program anew, so that one seed means the same instructions: at the same addresses; and without
@@ -292,5 +349,7 @@ int main(int argc, char **argv)
     }
     CHECK(options.jobs > 0 && options.jobs <= JOBS_MAX);
     printf("seed %" PRIu64 "\n", test_seed);
-    return play_all() == 0 ? 0 : 1;
+    const struct sigaction end = {.sa_handler = tell_to_end};
+    CHECK(sigaction(SIGTERM, &end, NULL) == 0 && sigaction(SIGINT, &end, NULL) == 0);
+    return play_all() ? 0 : 1;
 }
