@@ -12,8 +12,8 @@
    than that, those are killed at that change the region or call the kernel, and every n-th. */
 #define FULL_FIRST_COST 1500000u
 #define FULL_SECOND_COST 300000u /* spread over first kills */
-#define SAMPLE_FIRST_COST 10000u
-#define SAMPLE_SECOND_COST 6000u
+#define SAMPLE_FIRST_COST 8000u
+#define SAMPLE_SECOND_COST 5000u
 /* First kills, of those that leave a region of its own, whose recovery is killed. */
 #define FULL_FIRSTS 8u
 #define SAMPLE_FIRSTS 1u
