@@ -185,10 +185,10 @@ static bool holds_the_file(pid_t process)
     return found;
 }
 
-static void exec_leaves_nothing_behind(void)
+static void exec_from(idem_store *store)
 {
     struct leaver *leaver = shared_memory(sizeof(*leaver));
-    idem_store *store = leaver->store = store_open();
+    leaver->store = store;
     const pid_t child = test_child(claim_and_exec, leaver);
     CHECK_SOON(atomic_load(&leaver->claimed));
     CHECK(holds_the_file(getpid()));
@@ -196,7 +196,9 @@ static void exec_leaves_nothing_behind(void)
     for (int i = 0; i < 2; i++) {
         struct idem_claim claim;
         CHECK_SOON(claim_key(store, keys[i], &claim) == IDEM_RECLAIMED);
+        CHECK_INT(claim.record.attempt, 2);
         complete_with(&claim, "value");
+        CHECK_INT(idem_forget(store, keys[i], strlen(keys[i]), 0), IDEM_OK);
     }
     CHECK(!holds_the_file(child));
     CHECK_SOON(store_stats(store).slots_used == 1);
@@ -204,6 +206,12 @@ static void exec_leaves_nothing_behind(void)
     test_kill(child);
     munmap(leaver, sizeof(*leaver));
     store_end(store);
+}
+
+static void exec_leaves_nothing_behind(void)
+{
+    exec_from(store_open()); /* which makes the file */
+    exec_from(store_open());
 }
 
 int main(void)
