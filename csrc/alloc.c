@@ -6,7 +6,7 @@
 /* Bounds of one allocation: words passed and blocks finished before a new slab is asked for, and slabs
    that turn out to offer nothing. No call shall take 50 times as long as most do. */
 #define SCAN_WORDS_MAX 256u
-#define SCAN_VISITS_MAX 8u
+#define SCAN_VISITS_MAX 4u
 #define SCAN_SLABS_MAX 4u
 /* After so many words in vain it goes on elsewhere in the slab: blocks that were taken together often live
    together. */
@@ -22,7 +22,7 @@
    that alternate could fall in step with the samples. */
 #define UPKEEP_EVERY 7u
 #define CLEAN_WORDS 32u
-#define CLEAN_VISITS 16u
+#define CLEAN_VISITS 8u
 /* Likewise: words of a closed slab looked at. */
 #define DRAIN_WORDS 128u
 /* How long a slab that one thread cleans is left alone by others. */

@@ -103,13 +103,12 @@ static bool visit_record(struct idem__op *op, const struct idem__block *block, u
 
 /* Does a record name this value block? If so *bound_s is when to look again. */
 static bool value_named(const struct idem__op *op, const struct idem__block *block,
-                        uint32_t *bound_s)
+                        struct idem__block *owner, uint32_t *bound_s)
 {
     const struct value_shm *value = value_in(block);
     const struct record_shm *record = idem__record_in_place(op->region, value->record_place);
-    struct idem__block owner;
-    if (!record || !idem__block_of(op->region, record, FAMILY_RECORD, &owner) ||
-        !idem__block_is(idem__load64(owner.word), value->record_generation)) {
+    if (!record || !idem__block_of(op->region, record, FAMILY_RECORD, owner) ||
+        !idem__block_is(idem__load64(owner->word), value->record_generation)) {
         return false;
     }
     uint64_t life = idem__load64(&record->life);
@@ -124,6 +123,7 @@ bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem_
                       uint64_t word)
 {
     uint32_t bound_s = 0;
+    struct idem__block owner; /* a value's record */
     block->generation = idem__block_generation(word);
     if (idem__block_state(word) == BLOCK_LIVE && family == FAMILY_RECORD) {
         return visit_record(op, block, word);
@@ -146,7 +146,7 @@ bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem_
                 return false;
             }
         } else {
-            used = value_named(op, block, &bound_s);
+            used = value_named(op, block, &owner, &bound_s);
         }
         if (used) {
             (void)idem__cas64(block->word, &word,
@@ -159,9 +159,15 @@ bool idem__hand_visit(struct idem__op *op, struct idem__block *block, enum idem_
         return idem__block_retire(op, block, word);
     }
     /* [B2] A published value. It was named before it became LIVE: not named now is never again. */
-    if (!value_named(op, block, &bound_s)) {
+    if (!value_named(op, block, &owner, &bound_s)) {
         wipe_value(block); /* its record may have been forgotten by a process that died */
         return idem__block_retire(op, block, word);
+    }
+    uint64_t owner_word = idem__load64(owner.word);
+    if (idem__past(op->now_ms, bound_s) && idem__block_state(owner_word) == BLOCK_LIVE) {
+        /* Its record has expired, and goes with it. */
+        (void)visit_record(op, &owner, owner_word);
+        return idem__block_state(idem__load64(block->word)) == BLOCK_RETIRED;
     }
     if (bound_s != idem__block_arg(word)) {
         idem__block_set_bound(block, word, bound_s);
