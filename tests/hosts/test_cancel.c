@@ -11,6 +11,9 @@
 #define KEYS 500
 #define VALUE_BYTES 4000
 
+/* AddressSanitizer does not see the stack unwound: variables are none of the functions that are left so. */
+#define NOT_INLINED __attribute__((noinline))
+
 static idem_store *store;
 static void (*work)(void); /* of the thread to be cancelled */
 static atomic_int may_be_cancelled, is_cancelled, call_is_over;
@@ -39,10 +42,17 @@ static void cancel_a_thread(void (*its_work)(void))
 
 /* ---- between calls -------------------------------------------------------------------------- */
 
+static NOT_INLINED void get_ready(int cancel_type)
+{
+    int unused;
+    put(store, "key", "value");
+    CHECK_INT(pthread_setcanceltype(cancel_type, &unused), 0);
+    atomic_store(&may_be_cancelled, 1);
+}
+
 static void wait_for_a_cancellation(void)
 {
-    put(store, "key", "value");
-    atomic_store(&may_be_cancelled, 1);
+    get_ready(PTHREAD_CANCEL_DEFERRED);
     for (;;) {
         pause();
     }
@@ -50,10 +60,7 @@ static void wait_for_a_cancellation(void)
 
 static void run_until_cancelled(void)
 {
-    int unused;
-    put(store, "key", "value");
-    CHECK_INT(pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &unused), 0);
-    atomic_store(&may_be_cancelled, 1);
+    get_ready(PTHREAD_CANCEL_ASYNCHRONOUS);
     for (;;) { /* no cancellation point here */
     }
 }
@@ -142,7 +149,7 @@ static void use_up_the_room(void)
 static void (*call)(void);
 
 /* Makes the call with a cancellation pending, which comes behind it. */
-static void call_when_cancelled(void)
+static NOT_INLINED void call_with_one_pending(void)
 {
     int unused;
     CHECK_INT(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused), 0);
@@ -151,6 +158,11 @@ static void call_when_cancelled(void)
     CHECK_INT(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &unused), 0);
     call();
     atomic_store(&call_is_over, 1);
+}
+
+static void call_when_cancelled(void)
+{
+    call_with_one_pending();
     pthread_testcancel();
 }
 
