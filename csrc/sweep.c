@@ -1,6 +1,7 @@
 #include <time.h>
 
 #include "alloc.h"
+#include "cancel.h"
 #include "clock.h"
 #include "error.h"
 #include "reclaim.h"
@@ -47,12 +48,14 @@ static void wait_for_grace(struct idem__op *op)
     const struct timespec nap = {.tv_nsec = LAG_NAP_NS};
     const uint64_t since = epoch_now(op->region);
     uint32_t naps = op->now_ms < op->thread->impatient_until_ms ? LAG_NAPS_MAX : 0;
+    const int cancel = idem__cancel_put_off();
     for (; naps < LAG_NAPS_MAX && !end_grace(op->region, since); naps++) {
         (void)nanosleep(&nap, NULL);
         if (naps + 1 == LAG_NAPS_MAX) {
             op->thread->impatient_until_ms = op->now_ms + IMPATIENT_MS;
         }
     }
+    idem__cancel_restore(cancel);
 }
 
 /* Visits up to `most` blocks of a slab from *index on, in one section; *reusable counts those that can be
