@@ -89,7 +89,7 @@ inline cas_link(node, expected, desired)
     d_step {
         if
         :: link[node] == (expected) -> link[node] = (desired); ok = true; check_list()
-        :: else -> ok = false
+        :: else -> ok = false; lost = link[node]
         fi
     }
 }
@@ -113,10 +113,14 @@ inline find(start, bound)
         load_link(cur, word);
         if
         :: word & MARK ->
-            cas_link(prev, prev_word, (prev_word & FLAGS_OF_HEAD) | (word & TARGET));
+            atomic {
+                cas_link(prev, prev_word, (prev_word & FLAGS_OF_HEAD) | (word & TARGET));
+                prev_word = (ok -> (prev_word & FLAGS_OF_HEAD) | (word & TARGET) : lost);
+                lost = 0
+            }
             if
-            :: ok -> prev_word = (prev_word & FLAGS_OF_HEAD) | (word & TARGET)
-            :: else -> prev = start; load_link(prev, prev_word)
+            :: prev_word & MARK -> prev = start; load_link(prev, prev_word)
+            :: else
             fi
         :: else ->
             if
@@ -229,7 +233,7 @@ inline remove(node)
  */
 proctype Worker(byte me; bool inserts; byte removes)
 {
-    byte prev, prev_word, cur, word, from, limit;
+    byte prev, prev_word, cur, word, from, limit, lost;
     bool ok;
 
     {

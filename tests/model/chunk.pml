@@ -1,13 +1,15 @@
 /*
  * chunk.pml - a slab becomes a chunk of the index.
  *
- * Growing the index: get an unused slab (INIT(me), see slab.pml), zero it, publish it by one CAS
- * chunk_table: 0 -> slab, then INIT(me) -> INDEX; who loses that CAS gives the slab back. From the CAS on,
- * everybody uses the chunk, also while the slab's word still says INIT.
+ * Growing the index (idem__slab_acquire_chunk): get an unused slab (INIT(me), see slab.pml), zero it, publish it
+ * by one CAS chunk_table: 0 -> slab, then INIT(me) -> INDEX; who loses that CAS gives the slab back. From the CAS
+ * on, everybody uses the chunk, also while the slab's word still says INIT.
  *
- * If the publisher dies, whoever passes asks the chunk table: if that names the slab, one CAS INIT(dead) ->
- * INDEX; if not, it never will, since the only one who could publish it is dead: INIT(dead) -> UNUSED. The
- * question comes after the death is known.
+ * If the publisher dies, whoever passes asks the chunk table (left_behind): if that names the slab, one CAS
+ * INIT(dead) -> INDEX; if not, it never will, since the only one who could publish it is dead: the slab can be
+ * taken, INIT(dead) -> INIT(me), or its pages given back. The question comes after the death is known.
+ *
+ * UNUSED stands for all that can be taken; also for DRAINING with an epoch long over, as who loses leaves it.
  *
  * Properties
  *   what a chunk's users wrote is never zeroed
@@ -59,28 +61,14 @@ inline zero(slab)
     d_step { assert(users[slab] == 0 && !named(slab)); users[slab] = 0 }
 }
 
-inline publish(slab)
-{
-    cas_slab(slab, UNUSED, 0, INIT, me);
-    if
-    :: ok ->
-        zero(slab);
-        cas(chunk_table, 0, slab + 1, ok);
-        if
-        :: ok -> cas_slab(slab, INIT, me, INDEX, 0)
-        :: else -> cas_slab(slab, INIT, me, UNUSED, 0)
-        fi
-    :: else
-    fi
-}
-
 #ifdef MUTATE_ANY_INIT
 #define may_recover(slab) (state[slab] == INIT)
 #else
 #define may_recover(slab) (state[slab] == INIT && dead[owner[slab]])
 #endif
 
-inline recover(slab)
+/* INIT of a dead owner: INDEX if it is named, else what the caller wants; ok = it is the caller's now. */
+inline recover(slab, becomes, whose)
 {
 #ifdef MUTATE_LOOK_EARLY
     is_named = named(slab);
@@ -94,25 +82,42 @@ inline recover(slab)
 #endif
 #endif
         if
-        :: is_named -> cas_slab(slab, INIT, previous, INDEX, 0)
-        :: else -> cas_slab(slab, INIT, previous, UNUSED, 0)
+        :: is_named -> cas_slab(slab, INIT, previous, INDEX, 0); ok = false
+        :: else -> cas_slab(slab, INIT, previous, becomes, whose)
         fi
     :: else
     fi;
-    d_step { ok = false; is_named = false; previous = 0 }
+    d_step { is_named = false; previous = 0 }
 }
 
-/* Grows the index with an unused slab, passing by what a dead one left. */
+/* In INIT(me) the slab is zeroed, and published or given back. */
+inline publish(slab)
+{
+    ok = false;
+    if
+    :: state[slab] == UNUSED -> cas_slab(slab, UNUSED, 0, INIT, me)
+    :: state[slab] == INIT -> recover(slab, INIT, me)
+    :: else
+    fi;
+    if
+    :: ok ->
+        zero(slab);
+        cas(chunk_table, 0, slab + 1, ok);
+        if
+        :: ok -> cas_slab(slab, INIT, me, INDEX, 0)
+        :: else -> cas_slab(slab, INIT, me, UNUSED, 0)
+        fi
+    :: else
+    fi
+}
+
+/* Grows the index with a slab that is unused, or that a dead one left. */
 proctype Publisher(byte me)
 {
     byte previous;
     bool ok, is_named;
 
     {
-        if
-        :: recover(0)
-        :: true
-        fi;
         if
         :: publish(0)
         :: publish(1)
@@ -125,8 +130,8 @@ proctype Recoverer(byte me)
     byte previous;
     bool ok, is_named;
 
-    recover(0);
-    recover(1)
+    recover(0, UNUSED, 0);
+    recover(1, UNUSED, 0)
 }
 
 /* Uses the chunk as soon as the table names it. */
@@ -162,8 +167,8 @@ init
         run Killer(PUBLISHER_2)
     }
     _nr_pr == 1;
-    recover(0);
-    recover(1);
+    recover(0, UNUSED, 0);
+    recover(1, UNUSED, 0);
     assert(state[0] == (named(0) -> INDEX : UNUSED));
     assert(state[1] == (named(1) -> INDEX : UNUSED))
 }

@@ -19,7 +19,7 @@
  *           nor by its process's death, nor past its lease
  *   G2      a token call succeeds only for the holder of the last grant
  *   G3      nobody is told "yours to run" before the retention of an acknowledged completion ends
- *   known   "CLAIMED" (attempt 1) is said only if no earlier attempt's fate is unknown
+ *   known   "CLAIMED" (attempt 1) is said only if no earlier attempt's fate is unknown, or it is long ago
  *   grace   a dead owner's claim is taken over only after its crash grace; a held one only by a person
  *
  * Mutations
@@ -32,7 +32,7 @@
  *   MUTATE_EARLY_CLOCK      `since` is the time of entering, read before the death was known
  *
  * Caller 0 always runs; SCENE_THREAD adds caller 1, SCENE_PROCESS caller 2. SCENE_LEASE gives every claim
- * a lease, SCENE_CRASH lets process 1 die, SCENE_HOLD is on_crash=hold.
+ * a lease, SCENE_CRASH lets process 1 die, SCENE_HEIR_DIES process 2, SCENE_HOLD is on_crash=hold.
  */
 #define NODES 1
 #define BLOCK 0
@@ -52,6 +52,7 @@
 #define LEASE 1
 #define TTL 1
 #define CRASH_GRACE 1
+#define ORPHAN_KEEP 2 /* the longer of ttl and grace */
 
 /* state:2 attempt:2 owner:2 time:3 */
 #define word(state, attempt, owner, time) ((state) | ((attempt) << 2) | ((owner) << 4) | ((time) << 6))
@@ -262,8 +263,13 @@ inline claim()
         :: state_of(w) == ORPHANED ->
             if
             :: held(w) -> break
+            :: !held(w) && t >= time_of(w) + ORPHAN_KEEP ->
+                d_step {
+                    cas_life(w, DEAD); /* nobody asked for so long as it was to be kept */
+                    fate_unknown = fate_unknown && !ok
+                }
             :: !held(w) && t < time_of(w) + CRASH_GRACE -> break
-            :: else ->
+            :: !held(w) && t >= time_of(w) + CRASH_GRACE && t < time_of(w) + ORPHAN_KEEP ->
                 take_over(w);
                 granted = ok;
                 if
@@ -331,6 +337,13 @@ inline by_token(call)
     end()
 }
 
+/* Where nobody dies Spin sees more steps that concern nobody else, and searches less. */
+#if defined(SCENE_CRASH) || defined(SCENE_HEIR_DIES)
+#define caller_dies unless { dead[owner_of(me)] -> end() }
+#else
+#define caller_dies
+#endif
+
 proctype Caller(byte me, claims)
 {
     short w;
@@ -362,7 +375,7 @@ proctype Caller(byte me, claims)
             :: else
             fi
         od
-    } unless { dead[owner_of(me)] -> end() }
+    } caller_dies
 }
 
 /* on_crash=hold: nobody but this one ends an orphaned key. */
@@ -402,10 +415,10 @@ proctype Clock()
     od
 }
 
-proctype Killer()
+proctype Killer(byte victim)
 {
     if
-    :: d_step { dead[1] = true; died_at = now }
+    :: d_step { dead[victim] = true; died_at = now }
     :: true
     fi
 }
@@ -422,7 +435,10 @@ init
 #endif
         run Clock();
 #ifdef SCENE_CRASH
-        run Killer();
+        run Killer(1);
+#endif
+#ifdef SCENE_HEIR_DIES
+        run Killer(2);
 #endif
 #ifdef SCENE_HOLD
         run Person();

@@ -17,6 +17,7 @@
  *   gone        after its remover's full find a node is never reachable again
  *   order       order keys never decrease along the list
  *   found       a lookup during which a live record of the key was always present finds one
+ *   no leak     whoever died, after a last sweep no DEAD record is in the list
  *
  * Mutations
  *   MUTATE_INSERT_ANYWHERE   a claimer may also insert behind the run's last node
@@ -24,9 +25,11 @@
  *   MUTATE_MARK_FIRST        a remover marks before it makes the record DEAD
  *   MUTATE_SHORT_FIND        a remover's find stops at the run's first node
  *   MUTATE_STOP_AT_DEAD      a lookup ends at the first DEAD record of the run
+ *   MUTATE_NO_SWEEP          nobody visits what the dead have left
  *
  * Who takes part is chosen by SCENE_ switches, since all at once are too many to search: one claimer of
- * K (who may release again) always runs.
+ * K (who may release again) always runs. A step at which its process stands still is a step that others overtake;
+ * SCENE_CLAIMER_DIES and SCENE_REMOVER_DIES add that nobody ever needs the rest of its steps.
  */
 #include "atomics.inc"
 
@@ -53,6 +56,7 @@
 
 byte link[NODES];
 byte life[NODES];
+bool dead[NODES]; /* who inserts or removes this one was killed */
 
 /* Observers, no part of the protocol. */
 bool inserted[NODES];
@@ -93,12 +97,12 @@ inline cas_link(node, expected, desired)
     d_step {
         if
         :: link[node] == (expected) -> link[node] = (desired); ok = true; check_list()
-        :: else -> ok = false
+        :: else -> ok = false; lost = link[node]
         fi
     }
 }
 
-/* prev, cur = the link and the first unmarked node of order >= bound; unlinks marked nodes. */
+/* idem__list_walk: prev, cur = the link and the first unmarked node of order >= bound; unlinks marked nodes. */
 inline find(bound)
 {
     prev = HEAD;
@@ -109,10 +113,15 @@ inline find(bound)
         succ = link[cur];
         if
         :: succ & MARK ->
-            cas_link(prev, cur, succ - MARK);
+            atomic {
+                cas_link(prev, cur, succ - MARK);
+                cur = (ok -> succ - MARK : lost);
+                lost = 0;
+                succ = 0
+            }
             if
-            :: ok -> cur = succ - MARK
-            :: else -> prev = HEAD; cur = link[HEAD]
+            :: cur & MARK -> prev = HEAD; cur = link[HEAD] /* the node that holds the link is going itself */
+            :: else
             fi
         :: else ->
             if
@@ -126,18 +135,17 @@ inline find(bound)
 
 inline mark(node)
 {
+    succ = link[node];
     do
-    :: succ = link[node];
-        if
-        :: succ & MARK -> break
-        :: else ->
+    :: succ & MARK -> break
+    :: else ->
+        atomic {
             cas_link(node, succ, succ | MARK);
-            if
-            :: ok -> break
-            :: else
-            fi
-        fi
-    od
+            succ = (ok -> MARK : lost);
+            lost = 0
+        }
+    od;
+    atomic { succ = 0; ok = false }
 }
 
 inline make_dead(node, from)
@@ -150,7 +158,7 @@ inline make_dead(node, from)
     }
 }
 
-/* The record is DEAD already (by whomever): unlink it. Several may do so at once. */
+/* idem__list_remove. The record is DEAD already (by whomever): unlink it. Several may do so at once. */
 inline unlink(node)
 {
     mark(node);
@@ -171,7 +179,8 @@ inline remove(node, from)
     unlink(node)
 }
 
-/* Looks through the run from `cur`; found = a live record of K. Expired ones it makes DEAD. */
+/* idem__judge_run, from `cur`, which was not going: found = a live record of K. Expired ones it makes DEAD;
+   those that are going it steps over, as idem__list_next_in_run does. */
 inline scan_run()
 {
     found = false;
@@ -191,10 +200,17 @@ inline scan_run()
 #ifdef MUTATE_INSERT_ANYWHERE
         last = cur;
 #endif
-        cur = link[cur];
-        cur = cur & (MARK - 1)
+        cur = link[cur] & (MARK - 1);
+        do
+        :: order(cur) != RUN_ORDER -> break
+        :: else ->
+            if
+            :: atomic { link[cur] & MARK -> cur = link[cur] - MARK }
+            :: else -> break
+            fi
+        od
     od;
-    state = 0
+    atomic { state = 0; succ = 0 }
 }
 
 inline insert(node, place, before)
@@ -213,15 +229,28 @@ inline insert(node, place, before)
     }
 }
 
+/* Where nobody dies Spin sees more steps that concern nobody else, and searches less. */
+#if defined(SCENE_CLAIMER_DIES)
+#define claimer_dies unless { dead[mine] }
+#else
+#define claimer_dies
+#endif
+#if defined(SCENE_REMOVER_DIES)
+#define remover_dies unless { dead[node] }
+#else
+#define remover_dies
+#endif
+
 /* Claims K with the new record `mine`; the winner may release it. */
 proctype Claimer(byte mine)
 {
-    byte prev, cur, succ, limit, first, state;
+    byte prev, cur, succ, limit, first, state, lost;
     bool ok, found;
 #ifdef MUTATE_INSERT_ANYWHERE
     byte last;
 #endif
 
+    {
     life[mine] = LIVE;
     do
     :: find(RUN_ORDER);
@@ -263,21 +292,22 @@ proctype Claimer(byte mine)
     :: !found
     :: !found -> remove(mine, LIVE)
     fi
+    } claimer_dies
 }
 
 /* Removes a record that is live or expired: an owner's release, a forget, or the hand. */
 proctype Remover(byte node, from)
 {
-    byte prev, cur, succ, limit;
+    byte prev, cur, succ, limit, lost;
     bool ok;
 
-    remove(node, from)
+    { remove(node, from) } remover_dies
 }
 
 /* Claims B, whose old record it does not mind: what matters is that K's place comes and goes. */
 proctype Neighbour(byte mine)
 {
-    byte prev, cur, succ, limit;
+    byte prev, cur, succ, limit, lost;
     bool ok;
 
     life[mine] = LIVE;
@@ -292,7 +322,7 @@ proctype Neighbour(byte mine)
     remove(mine, LIVE)
 }
 
-/* Writes nothing; does not care for marks. */
+/* Writes nothing; steps over what is going (look_up, look_behind). */
 proctype Lookup()
 {
     byte cur, state;
@@ -303,22 +333,39 @@ proctype Lookup()
     do
     :: order(cur) == HIGH_ORDER -> break
     :: else ->
-        state = life[cur];
+        state = link[cur];
         if
-        :: is_k(cur) && state == LIVE -> found = true; break
+        :: state & MARK -> cur = state - MARK
+        :: else ->
+            state = life[cur];
+            if
+            :: is_k(cur) && state == LIVE -> found = true; break
 #ifdef MUTATE_STOP_AT_DEAD
-        :: order(cur) == RUN_ORDER && state == DEAD -> break
+            :: order(cur) == RUN_ORDER && state == DEAD -> break
 #endif
-        :: else
-        fi;
-        cur = link[cur];
-        cur = cur & (MARK - 1)
+            :: else
+            fi;
+            cur = link[cur] & (MARK - 1)
+        fi
     od;
     assert(found || k_was_absent)
 }
 
+/* SIGKILL at some moment, or not at all. */
+proctype Killer(byte victim)
+{
+    if
+    :: dead[victim] = true
+    :: true
+    fi
+}
+
+/* The last one is a sweep: it visits every record, and finishes what is DEAD. */
 init
 {
+    byte node, prev, cur, succ, limit, lost;
+    bool ok;
+
     atomic {
         link[HEAD] = LOW;
         link[LOW] = K_OLD;
@@ -326,6 +373,8 @@ init
         link[B_OLD] = HIGH;
         life[LOW] = LIVE;
         life[B_OLD] = LIVE;
+        inserted[LOW] = true;
+        inserted[B_OLD] = true;
         inserted[K_OLD] = true;
         life[K_OLD] = EXPIRED;
 #ifdef SCENE_RIVAL
@@ -345,7 +394,33 @@ init
         run Neighbour(NEW_B);
 #endif
 #ifdef SCENE_LOOKUP
-        run Lookup()
+        run Lookup();
 #endif
+#ifdef SCENE_CLAIMER_DIES
+        run Killer(NEW_1);
+#endif
+#ifdef SCENE_REMOVER_DIES
+        run Killer(K_OLD);
+#endif
+    }
+    _nr_pr == 1;
+    node = LOW;
+    do
+    :: node == HIGH -> break
+    :: else ->
+        if
+#ifndef MUTATE_NO_SWEEP
+        :: inserted[node] && life[node] == DEAD -> unlink(node)
+#endif
+        :: else
+        fi;
+        node++
+    od;
+    atomic {
+        node = link[HEAD];
+        do
+        :: node == HIGH -> break
+        :: else -> assert(!(link[node] & MARK) && life[node] != DEAD); node = link[node]
+        od
     }
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib.util
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,9 +19,24 @@ sys.modules[_SPEC.name] = run
 _SPEC.loader.exec_module(run)
 
 
+@pytest.fixture(scope="module")
+def results(
+    request: pytest.FixtureRequest,
+) -> Iterator[dict[run.Case, concurrent.futures.Future[run.Result]]]:
+    """The searches that were asked for, on all cores, in their order."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = [call.params["case"] for call in calls if call and "case" in call.params]
+    asked = [case for case in asked if isinstance(case, run.Case)]
+    with concurrent.futures.ThreadPoolExecutor(run.workers()) as pool:
+        yield {case: pool.submit(run.check, case) for case in asked}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("case", run.cases(), ids=lambda case: case.name.replace(" ", "-"))
-def test_model(case: run.Case) -> None:
-    result = run.check(case)
+def test_model(
+    case: run.Case, results: dict[run.Case, concurrent.futures.Future[run.Result]]
+) -> None:
+    result = results[case].result()
     assert result.problem is None, f"{case.name}: {result.problem} ({result.states} states)"
 
 

@@ -28,8 +28,8 @@
  *   MUTATE_ZERO_LATER   forget zeroes in a section of its own
  */
 #define COMPLETER 0 /* of R's first record; may die */
-#define TAKER 1     /* takes that record over, or forgets it */
-#define HAND 2
+#define TAKER 1     /* takes that record over, or forgets it; may die */
+#define HAND 2      /* may die */
 #define READER 3
 #define SUCCESSOR 4 /* makes R its own record, and completes it with a value */
 #define OTHER 5     /* uses V for some other record */
@@ -162,12 +162,25 @@ inline forget(from)
     fi
 }
 
+/* Where nobody dies Spin sees more steps that concern nobody else, and searches less. */
+#if defined(SCENE_TAKER_DIES)
+#define taker_dies unless { dead[me] }
+#else
+#define taker_dies
+#endif
+#if defined(SCENE_HAND_DIES)
+#define hand_dies unless { dead[me] }
+#else
+#define hand_dies
+#endif
+
 proctype Taker(byte me)
 {
     byte s, g, o, e, seen;
     byte mine = 1;
     bool ok;
 
+    {
     enter();
     if
     :: d_step {
@@ -189,6 +202,7 @@ proctype Taker(byte me)
     :: forget(DONE_V)
     fi;
     end_section()
+    } taker_dies
 }
 
 /* R's block, after its grace period, becomes another record, with the same life word as the first had. */
@@ -282,7 +296,7 @@ proctype Hand(byte me)
     byte s, g, o, e, seen, written_for;
     bool ok, named;
 
-    visit()
+    { visit() } hand_dies
 }
 
 proctype Reader(byte me)
@@ -314,6 +328,12 @@ init
         run Advancer();
         run Completer(COMPLETER);
         run Killer(COMPLETER);
+#ifdef SCENE_TAKER_DIES
+        run Killer(TAKER);
+#endif
+#ifdef SCENE_HAND_DIES
+        run Killer(HAND);
+#endif
         run Taker(TAKER);
 #ifdef SCENE_HAND
         run Hand(HAND);
