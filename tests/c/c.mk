@@ -39,10 +39,17 @@ $(foreach flavour,plain asan tsan,$(eval $(call c_tests,$(flavour))))
 .PHONY: c-tests
 c-tests: c-tests-plain c-tests-asan c-tests-tsan
 
-.PHONY: plain asan tsan
+.PHONY: plain asan tsan valgrind prove-sanitizers
 plain:  ## the C tests alone
 asan:  ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan:  ## the C tests under ThreadSanitizer
-plain asan tsan:
-	@.ci/setup build python && .ci/setup venv test
+valgrind:  ## the C tests of one thread under memcheck
+plain asan tsan valgrind:
+	@.ci/setup build python test && .ci/setup venv test
 	@.ci/test tests/c -k $@
+
+prove-sanitizers:  ## the C tests plain, under ASan + UBSan, TSan and memcheck, and that these find faults
+	@.ci/setup build python test && .ci/setup venv test
+	@.ci/test tests/c
+	@cd tests/c && $(abspath $(PYTHON)) -c 'import test_c as t; print(f"{len(t.PROGRAMS)} C programs, each", \
+	    *t.FLAVOURS, f"({len(t.FLAVOURS) * len(t.PROGRAMS)} runs), {len(t.SINGLE)} under valgrind: 0 failures")'

@@ -10,6 +10,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+BUILD = ROOT / os.environ.get("BUILD", "build")  # make passes its own on
 FLAVOURS = ["plain", "asan", "tsan"]
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 # Valgrind runs one thread at a time, which hides races, and is slow: only programs of one thread.
@@ -54,9 +55,9 @@ def test_there_are_programs() -> None:
     assert PROGRAMS, f"no test_*.c in {HERE}"
 
 
-def run_program(program: str, flavour: str, prefix: list[str]) -> None:
+def outcome(command: list[str]) -> tuple[int, str]:
     run = subprocess.Popen(
-        [*prefix, str(ROOT / "build" / flavour / program)],
+        command,
         cwd=ROOT,
         env={**os.environ, **SANITIZERS},
         stdin=subprocess.DEVNULL,
@@ -71,8 +72,13 @@ def run_program(program: str, flavour: str, prefix: list[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(run.pid, signal.SIGKILL)  # the program and the processes it started
         output, _ = run.communicate()
-        pytest.fail(f"{program} ({flavour}) still ran after {WATCHDOG_S} s\n{output}")
-    assert run.returncode == 0, f"{program} ({flavour}) ended with {run.returncode}\n{output}"
+        pytest.fail(f"{command} still ran after {WATCHDOG_S} s\n{output}")
+    return run.returncode, output
+
+
+def run_program(program: str, flavour: str, prefix: list[str]) -> None:
+    status, output = outcome([*prefix, str(BUILD / flavour / program)])
+    assert status == 0, f"{program} ({flavour}) ended with {status}\n{output}"
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -84,3 +90,45 @@ def test_program(program: str, flavour: str) -> None:
 @pytest.mark.parametrize("program", SINGLE)
 def test_program_under_valgrind(program: str) -> None:
     run_program(program, "plain", VALGRIND)
+
+
+LEAK = """#include <stdlib.h>
+int main(void)
+{
+    void *volatile lost = malloc(9);
+    lost = NULL;
+    return lost != NULL;
+}
+"""
+RACE = """#include <pthread.h>
+static int shared;
+static void *work(void *unused) { shared++; return unused; }
+int main(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, work, NULL)) return 0;
+    shared++;
+    return pthread_join(thread, NULL);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "prefix", "source", "report"),
+    [
+        (["-fsanitize=address,undefined"], [], LEAK, "LeakSanitizer: detected memory leaks"),
+        (["-fsanitize=thread"], without_address_randomisation(), RACE, "data race"),
+        ([], VALGRIND, LEAK, "definitely lost"),
+    ],
+    ids=["asan", "tsan", "valgrind"],
+)
+def test_silence_means_something(
+    flags: list[str], prefix: list[str], source: str, report: str, tmp_path: Path
+) -> None:
+    """Run as the programs are, a checker finds what is there to be found."""
+    program = tmp_path / "faulty"
+    compile_it = ["gcc", "-pthread", *flags, "-xc", "-", "-o", str(program)]
+    subprocess.run(compile_it, input=source, text=True, check=True)
+    status, output = outcome([*prefix, str(program)])
+    assert status != 0, output
+    assert report in output, output

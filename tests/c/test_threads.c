@@ -11,6 +11,7 @@
 
 struct crew {
     idem_store *store;
+    bool grows;
     atomic_uint holder[KEYS];
 };
 
@@ -189,10 +190,25 @@ static void scan_all(struct member *member)
     idem_record_free(&record);
 }
 
+/* Whoever comes second with the same limit, or has one that the first has passed, is refused. */
+static void raise_limit(idem_store *store)
+{
+    const uint64_t limit = store_stats(store).max_bytes + STORE_SMALLEST_BYTES;
+    const int status = idem_resize(store, limit);
+    CHECK(status == IDEM_OK || status == IDEM_EINVAL);
+}
+
+static void open_once_more(void)
+{
+    idem_store *store = store_open();
+    (void)state_of(store, "key 0");
+    CHECK_INT(idem_close(store), IDEM_OK);
+}
+
 static void survey(struct member *member)
 {
     idem_store *store = member->crew->store;
-    switch (pick(member, 4)) {
+    switch (pick(member, 6)) {
     case 0:
         CHECK(idem_sweep(store, pick(member, 2) * 100) >= 0);
         break;
@@ -201,6 +217,14 @@ static void survey(struct member *member)
         break;
     case 2:
         scan_all(member);
+        break;
+    case 3:
+        if (member->crew->grows) {
+            raise_limit(store);
+        }
+        break;
+    case 4:
+        open_once_more();
         break;
     default:
         store_check(store);
@@ -227,10 +251,10 @@ static void *work(void *argument)
     return NULL;
 }
 
-static void all_calls_at_once_in(uint64_t max_bytes)
+static void all_calls_at_once_in(uint64_t max_bytes, bool grows)
 {
     idem_store *store = store_open_with(max_bytes, 0);
-    struct crew crew = {.store = store};
+    struct crew crew = {.store = store, .grows = grows};
     struct member members[THREADS];
     pthread_t threads[THREADS];
     for (uint32_t i = 0; i < THREADS; i++) {
@@ -253,8 +277,11 @@ static void all_calls_at_once_in(uint64_t max_bytes)
     store_end(store);
 }
 
-static void all_calls_at_once(void) { all_calls_at_once_in(STORE_SMALL_BYTES); }
-static void all_calls_at_once_in_a_tiny_store(void) { all_calls_at_once_in(STORE_SMALLEST_BYTES); }
+static void all_calls_at_once(void) { all_calls_at_once_in(STORE_SMALL_BYTES, true); }
+static void all_calls_at_once_in_a_tiny_store(void)
+{
+    all_calls_at_once_in(STORE_SMALLEST_BYTES, false);
+}
 
 /* A claim of one thread is completed by another, and of two threads that end one claim one is right. */
 struct pair {
