@@ -357,6 +357,14 @@ def _run(command: list[str], folder: str) -> str:
     return done.stdout
 
 
+def figures(done: list[tuple[Case, Result]]) -> str:
+    """What was shown, in a few words."""
+    held = [result for case, result in done if not case.mutation and not result.problem]
+    failed = [case for case, result in done if case.mutation and not result.problem]
+    states = sum(result.states for result in held)
+    return f"{len(held):>3} scenes hold in {states:>11,} states; {len(failed):>2} mutations fail"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Checks the Spin models and their mutations.")
     parser.add_argument("models", nargs="*", help=f"of: {', '.join(MODELS)} (default: all)")
@@ -368,28 +376,25 @@ def main() -> int:
         print(f"models: not installed: {', '.join(missing_tools())}", file=sys.stderr)
         return 1
     begin = time.monotonic()
-    surprises = states = broken = 0
     todo = cases(wanted)
+    done: list[tuple[Case, Result]] = []
     with concurrent.futures.ThreadPoolExecutor(workers()) as pool:
         for case, result in zip(todo, pool.map(check, todo)):
+            done.append((case, result))
             if result.problem:
-                surprises += 1
                 verdict = f"SURPRISE: {result.problem}"
             elif case.mutation:
-                broken += 1
                 verdict = f"fails, as it must: {(result.error or '')[:60]}"
             else:
-                states += result.states
                 verdict = "holds"
             print(
                 f"{case.name:<72} {result.states:>10} states {result.seconds:6.1f} s  {verdict}",
                 flush=True,
             )
-    print(
-        f"{len(todo) - surprises - broken} searches of {len(wanted or MODELS)} models hold, all of "
-        f"their {states} states; {broken} mutations fail; {surprises} surprises; "
-        f"{time.monotonic() - begin:.0f} s"
-    )
+    for name in wanted or MODELS:
+        print(f"{name:<12} {figures([pair for pair in done if pair[0].model == name])}")
+    surprises = sum(result.problem is not None for _, result in done)
+    print(f"{'all':<12} {figures(done)}; {surprises} surprises; {time.monotonic() - begin:.0f} s")
     return 1 if surprises else 0
 
 
