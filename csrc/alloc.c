@@ -29,9 +29,11 @@
 #define CLEAN_LEASE_S 10u
 /* Entries looked at for a slab to clean. */
 #define CLEAN_SEARCH_MAX 64u
-/* A slab is joined, or kept after cleaning, when this part of its blocks is free. */
+/* A slab is joined when this part of its blocks is free; or this part of those cleaned so far. */
 #define JOIN_PART 4u
 #define KEEP_PART 8u
+/* A slab may be empty when all blocks but this part are free: the counts are not exact. */
+#define EMPTY_PART 64u
 /* A slab is worth cleaning when this part of its live blocks has expired. */
 #define USEFUL_PART 8u
 
@@ -82,6 +84,16 @@ static void begin_lap(const struct idem__op *op, struct idem__lap *lap, uint32_t
 
 static void leave_lap(struct idem__lap *lap) { lap->slab = lap->left = 0; }
 
+static uint32_t filler_of(const struct idem__op *op) { return op->thread->slot_index + 1; }
+
+/* The lap that blocks are taken from. */
+static void begin_filling(const struct idem__op *op, struct idem__cursor *cursor, uint32_t slab,
+                          enum idem__family family, uint32_t klass, uint32_t index)
+{
+    begin_lap(op, &cursor->now, slab, family, klass, index);
+    idem__poke32(&cursor->now.entry->filler, filler_of(op));
+}
+
 static bool still_there(const struct idem__lap *lap)
 {
     return idem__load64(&lap->entry->state) == lap->state;
@@ -121,9 +133,8 @@ static uint32_t useful_s(const struct idem__op *op, const struct idem__lap *lap)
             return lap->due[span].latest_s;
         }
     }
-    /* Never, as far as seen; a lap sees only samples of what it took itself. */
-    return lap->taken > 0 && lap->live == 0 ? (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S
-                                            : UINT32_MAX;
+    /* Never, as far as seen. An empty slab is to be closed, and a lap sees only samples of what it took. */
+    return lap->live == 0 ? (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S : UINT32_MAX;
 }
 
 static bool due(const struct idem__op *op, uint64_t word)
@@ -215,9 +226,9 @@ static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint
     struct idem__lap *lap = &cursor->now;
     struct slab_shm *entry = lap->entry;
     tell_taken(lap);
-    /* The counts drift when processes are killed. A whole lap that found nothing knows better; what is
-       retired behind a lap that took blocks counts again by itself. */
-    if (lap->left == 0 && lap->taken == 0 && lap->free == 0) {
+    /* The counts drift when processes are killed. A lap that found nothing, or whose search was given up,
+       knows better; what is retired behind a lap that took blocks counts again by itself. */
+    if (lap->free == 0 && (lap->taken == 0 || lap->left > 0)) {
         idem__poke32(&entry->free, 0);
     }
     uint32_t count = op->region->classes[klass].count;
@@ -228,6 +239,9 @@ static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint
     uint32_t at_s = useful_s(op, lap);
     if (at_s < idem__peek32(&entry->useful_s)) {
         idem__poke32(&entry->useful_s, at_s);
+    }
+    if (idem__peek32(&entry->filler) == filler_of(op)) {
+        idem__poke32(&entry->filler, 0);
     }
     leave_lap(lap);
 }
@@ -283,12 +297,11 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
     idem__poke32(&lap->entry->free, lap->free);
     idem__poke32(&lap->entry->useful_s, useful_s(op, lap));
     const struct slab_shm *now = cursor->now.entry;
-    bool plenty = now && (int32_t)idem__peek32(&now->free) > (int32_t)(count / 2);
+    bool plenty =
+        cursor->spare || (now && (int32_t)idem__peek32(&now->free) > (int32_t)(count / 2));
     if (lap->free == count && plenty && op->thread->drain.slab == 0 &&
         idem__slab_close(op, lap->slab - 1)) {
         op->thread->drain = (struct idem__drain){.slab = lap->slab};
-    } else if (lap->free >= count / KEEP_PART && cursor->ready == 0) {
-        cursor->ready = lap->slab;
     }
     leave_lap(lap); /* go on with another */
 }
@@ -300,7 +313,7 @@ static bool choose_new(struct idem__op *op, struct idem__cursor *cursor, enum id
     if (idem__slab_acquire(op, family, klass, &slab)) {
         return false;
     }
-    begin_lap(op, &cursor->now, slab, family, klass, 0);
+    begin_filling(op, cursor, slab, family, klass, 0);
     return true;
 }
 
@@ -318,32 +331,52 @@ static bool probe(const struct idem__op *op, uint32_t slab, uint32_t count, uint
     return false;
 }
 
-/* The slab to go on with: a cleaned one, one with free blocks, a new one; else any that offers some. */
-static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
-                       uint32_t klass)
+/* A thread that does so has the cache lines; one that has died there only keeps others away. */
+static bool filled_by_another(const struct idem__op *op, struct slab_shm *entry)
 {
-    uint32_t count = op->region->classes[klass].count;
-    uint32_t ready = cursor->ready;
-    cursor->ready = 0;
-    if (ready && is_slab_of(op, ready - 1, family, klass)) {
-        begin_lap(op, &cursor->now, ready - 1, family, klass, 0);
-        return true;
-    }
-    uint32_t high = idem__slab_high(op->region), some = UINT32_MAX, probed = 0, index = 0;
-    int32_t most = 0;
+    const uint32_t filler = idem__peek32(&entry->filler);
+    return filler != 0 && filler != filler_of(op);
+}
+
+/*
+ * The slab to go on with. Of those that offer enough and nobody fills, the fullest: the emptiest are thus left to become empty,
+ * and go back, or what was once needed would be held for ever (Hoard's policy: Berger et al., ASPLOS 2000).
+ * Then one that another thread fills; one that is cleaned in part; one that was closed; a new one; any that offers something, but not
+ * after a search in vain.
+ */
+static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
+                       uint32_t klass, bool spent)
+{
+    const uint32_t count = op->region->classes[klass].count, none = UINT32_MAX;
+    const int32_t enough = (int32_t)idem__max_u64(count / JOIN_PART, 1);
+    uint32_t high = idem__slab_high(op->region), probed = 0, index = 0, begin = 0;
+    uint32_t fullest = none, closed = none, some = none;
+    int32_t lowest = INT32_MAX, most = 0;
+    cursor->spare = false;
     for (uint32_t i = 0; i < SLAB_SEARCH_MAX && i < high; i++) {
         uint32_t slab = op->thread->table_position = (op->thread->table_position + 1) % high;
-        uint64_t state = idem__load64(&op->region->slab_table[slab].state);
-        if ((uint32_t)state != (uint32_t)idem__slab_word(SLAB_ACTIVE, family, klass, 0) ||
-            (idem__slab_closed(state) && !idem__slab_reopen(op->region, slab))) {
+        struct slab_shm *entry = &op->region->slab_table[slab];
+        uint64_t state = idem__load64(&entry->state);
+        if ((uint32_t)state != (uint32_t)idem__slab_word(SLAB_ACTIVE, family, klass, 0)) {
             continue;
         }
-        struct slab_shm *entry = &op->region->slab_table[slab];
+        if (idem__slab_closed(state)) {
+            closed = slab;
+            continue;
+        }
         int32_t free = (int32_t)idem__peek32(&entry->free);
-        if (free > 0 && (uint32_t)free >= idem__max_u64(count / JOIN_PART, 1) &&
-            probed++ < PROBED_SLABS_MAX && probe(op, slab, count, &index)) {
-            begin_lap(op, &cursor->now, slab, family, klass, index);
-            return true;
+        if (free >= enough) {
+            const int32_t rank = (free < (int32_t)count ? free : (int32_t)count) +
+                                 (filled_by_another(op, entry) ? (int32_t)count : 0);
+            cursor->spare |= fullest != none;
+            if (free >= (int32_t)(count - count / EMPTY_PART)) {
+                idem__poke32(&entry->useful_s, 0); /* to be looked at, and closed */
+            }
+            if (rank < lowest && probed++ < PROBED_SLABS_MAX && probe(op, slab, count, &index)) {
+                fullest = slab;
+                lowest = rank;
+                begin = index;
+            }
         }
         /* A block that is free goes before one that may have expired: it is all there may be. */
         if (free > most || (most == 0 && idem__past(op->now_ms, idem__peek32(&entry->useful_s)))) {
@@ -351,21 +384,25 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
             most = free > 0 ? free : 0;
         }
     }
-    /* Cleaned in part: what is done is better than more memory. */
-    if (cursor->next.slab && cursor->next.free >= count / KEEP_PART && still_there(&cursor->next)) {
-        begin_lap(op, &cursor->now, cursor->next.slab - 1, family, klass, 0);
-        leave_lap(&cursor->next);
-        return true;
+    const struct idem__lap *next = &cursor->next;
+    if (fullest == none) {
+        begin = 0;
+        if (next->slab && next->free >= count / KEEP_PART && still_there(next)) {
+            fullest = next->slab - 1;
+            leave_lap(&cursor->next);
+        } else if (closed != none && idem__slab_reopen(op->region, closed)) {
+            fullest = closed;
+        } else if (choose_new(op, cursor, family, klass)) {
+            return true;
+        } else if (some != none && !spent) {
+            fullest = some;
+            begin = idem__peek32(&op->region->slab_table[some].position);
+        } else {
+            return false;
+        }
     }
-    if (choose_new(op, cursor, family, klass)) {
-        return true;
-    }
-    if (some != UINT32_MAX) {
-        begin_lap(op, &cursor->now, some, family, klass,
-                  idem__peek32(&op->region->slab_table[some].position));
-        return true;
-    }
-    return false;
+    begin_filling(op, cursor, fullest, family, klass, begin);
+    return true;
 }
 
 static struct idem__cursor *cursor_of(const struct idem__op *op, enum idem__family family,
@@ -387,7 +424,7 @@ __attribute__((noinline)) int idem__alloc_upkeep(struct idem__op *op, enum idem_
         clean_ahead(op, cursor, family, klass);
     }
     if (op->thread->drain.slab) {
-        op->thread->emptied += idem__slab_drain(op, &op->thread->drain, DRAIN_WORDS);
+        op->thread->emptied |= idem__slab_drain(op, &op->thread->drain, DRAIN_WORDS);
     }
     return IDEM_OK;
 }
@@ -398,8 +435,9 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
 {
     struct idem__cursor *cursor = cursor_of(op, family, klass);
     struct effort effort = effort_of(op);
+    bool spent = false;
     for (uint32_t slabs = 0; slabs < SCAN_SLABS_MAX; slabs++) {
-        if (cursor->now.slab == 0 && !choose_now(op, cursor, family, klass)) {
+        if (cursor->now.slab == 0 && !choose_now(op, cursor, family, klass, spent)) {
             return false;
         }
         switch (scan(op, &cursor->now, family, klass, &effort, block)) {
@@ -413,9 +451,11 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
             break;
         case SCAN_SPENT:
             end_lap(op, cursor, klass);
-            if (!choose_new(op, cursor, family, klass)) {
+            /* Elsewhere there may be blocks whose grace period is over; but not a third time. */
+            if (spent && !choose_new(op, cursor, family, klass)) {
                 return false;
             }
+            spent = true;
             effort = effort_of(op);
             break;
         }

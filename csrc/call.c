@@ -2,8 +2,8 @@
 
 IDEM_COLD void idem__call_trim(struct idem__op *op)
 {
-    op->thread->emptied--; /* one a call */
-    (void)idem__slab_trim(op, SLAB_RESERVE, SLAB_SEARCH_MAX, 1);
+    /* One a call, as long as there are more: also those that others emptied and, dead, did not trim. */
+    op->thread->emptied = idem__slab_trim(op, SLAB_RESERVE, SLAB_SEARCH_MAX, 1) > 0;
 }
 
 IDEM_COLD int idem__call_readonly(void)

@@ -40,7 +40,7 @@ IDEM_HOT void idem__call_end(struct idem__op *op)
 {
     if (IDEM_LIKELY(op->thread != NULL)) {
         idem__epoch_tick(op->thread);
-        if (IDEM_UNLIKELY(op->thread->emptied > SLAB_RESERVE)) {
+        if (IDEM_UNLIKELY(op->thread->emptied)) {
             idem__call_trim(op);
         }
     }

@@ -117,7 +117,8 @@ struct slab_shm {
     idem__a32 useful_s; /* hint: when about half of the live blocks will have expired; likewise */
     idem__a32 generation_base; /* a zero block word reads as FREE with this generation */
     idem__a32 position;        /* hint: where the last allocation was */
-    uint32_t spare[2];
+    idem__a32 filler;          /* hint: slot + 1 of a thread that allocates here; 0 = none */
+    uint32_t spare;
 };
 static_assert(sizeof(struct slab_shm) == 32, "128 slabs a page");
 

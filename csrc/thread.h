@@ -35,7 +35,7 @@ struct idem__cursor {
     struct idem__lap now;
     struct idem__lap next;
     uint64_t searched_ms; /* when no slab was found that is worth cleaning */
-    uint32_t ready;       /* slab + 1 that has been cleaned; 0 = none */
+    bool spare;           /* the last search met more slabs than one that offer enough */
 };
 
 /* A closed slab whose blocks the thread goes through: slab.h. All zero but the slab at the beginning. */
@@ -52,7 +52,7 @@ struct idem__thread {
     uint32_t owner;
     uint32_t slot_index;
     uint32_t retires;        /* blocks retired since this thread last tried to advance the epoch */
-    uint32_t emptied;        /* slabs emptied since this thread last gave pages back */
+    bool emptied;            /* a slab was, since this thread last looked for pages to give back */
     uint32_t table_position; /* where the last search of the slab table ended */
     uint32_t deep_slab;      /* where the last search for hidden garbage ended: slab ... */
     uint32_t deep_index;     /* ... and block ... */
