@@ -52,8 +52,7 @@ static const struct field slot_fields[] = {FIELD(slot_shm, epoch), FIELD(slot_sh
 static const struct field entry_fields[] = {
     FIELD(slab_shm, state),    FIELD(slab_shm, state),    FIELD(slab_shm, state),
     FIELD(slab_shm, free),     FIELD(slab_shm, useful_s), FIELD(slab_shm, generation_base),
-    FIELD(slab_shm, position),
-    FIELD(slab_shm, filler),
+    FIELD(slab_shm, position), FIELD(slab_shm, filler),
 };
 static const struct field record_fields[] = {
     FIELD(record_shm, link),       FIELD(record_shm, link),        FIELD(record_shm, order),
