@@ -1,7 +1,7 @@
 #include "alloc.h"
 
 #include "error.h"
-#include "reclaim.h"
+#include "lap.h"
 
 /* Bounds of one allocation: words passed and blocks finished before a new slab is asked for, and slabs
    that turn out to offer nothing. No call shall take 50 times as long as most do. */
@@ -14,19 +14,12 @@
 #define SKIP_PARTS 8u
 /* The last efforts before a refusal look at every word of some slabs. */
 #define SCAN_WORDS_LAST (1u << 16)
-/* Of a large slab every so many words are sampled for its hints. */
-#define SAMPLE_EVERY 8u
-#define SAMPLED_SLAB_WORDS 1024u
-/* Every so many allocations: words of the next slab cleaned (it is done before half of this one is used),
-   blocks finished at most, the slab's hints updated by a sample, a slab to clean searched. Odd, or ttls
-   that alternate could fall in step with the samples. */
-#define UPKEEP_EVERY 7u
+/* Every LAP_UPKEEP_EVERY allocations: words of the next slab cleaned (it is done before half of this one is
+   used), and blocks finished at most. */
 #define CLEAN_WORDS 32u
 #define CLEAN_VISITS 8u
 /* Likewise: words of a closed slab looked at. */
 #define DRAIN_WORDS 128u
-/* How long a slab that one thread cleans is left alone by others. */
-#define CLEAN_LEASE_S 10u
 /* Entries looked at for a slab to clean. */
 #define CLEAN_SEARCH_MAX 64u
 /* A slab is joined when this part of its blocks is free; or this part of those cleaned so far. */
@@ -34,8 +27,6 @@
 #define KEEP_PART 8u
 /* A slab may be empty when all blocks but this part are free: the counts are not exact. */
 #define EMPTY_PART 64u
-/* A slab is worth cleaning when this part of its live blocks has expired. */
-#define USEFUL_PART 8u
 
 /* Before a refusal larger blocks are taken too: of so many classes, up to about twice the size. */
 #define LARGER_CLASSES 8u
@@ -68,107 +59,14 @@ static bool is_slab_of(const struct idem__op *op, uint32_t slab, enum idem__fami
            idem__slab_word(SLAB_ACTIVE, family, klass, 0);
 }
 
-static void begin_lap(const struct idem__op *op, struct idem__lap *lap, uint32_t slab,
-                      enum idem__family family, uint32_t klass, uint32_t index)
-{
-    uint32_t count = op->region->classes[klass].count;
-    *lap = (struct idem__lap){.slab = slab + 1,
-                              .state = idem__slab_word(SLAB_ACTIVE, family, klass, 0),
-                              .index = index % count, /* it may come from a hint */
-                              .left = count,
-                              .untold = UPKEEP_EVERY,
-                              .sample_every = count < SAMPLED_SLAB_WORDS ? 1 : SAMPLE_EVERY,
-                              .entry = &op->region->slab_table[slab],
-                              .words = idem__slab_words(op->region, slab)};
-}
-
-static void leave_lap(struct idem__lap *lap) { lap->slab = lap->left = 0; }
-
 static uint32_t filler_of(const struct idem__op *op) { return op->thread->slot_index + 1; }
 
 /* The lap that blocks are taken from. */
 static void begin_filling(const struct idem__op *op, struct idem__cursor *cursor, uint32_t slab,
                           enum idem__family family, uint32_t klass, uint32_t index)
 {
-    begin_lap(op, &cursor->now, slab, family, klass, index);
+    idem__lap_begin(op, &cursor->now, slab, family, klass, index);
     idem__poke32(&cursor->now.entry->filler, filler_of(op));
-}
-
-static bool still_there(const struct idem__lap *lap)
-{
-    return idem__load64(&lap->entry->state) == lap->state;
-}
-
-/* Of `count` live blocks one expires at bound_s, and the others are taken to do about then. */
-static void note_live(const struct idem__op *op, struct idem__lap *lap, uint32_t bound_s,
-                      uint32_t count)
-{
-    lap->live += count;
-    if (bound_s != BLOCK_BOUND_NEVER) {
-        uint64_t now_s = op->now_ms / 1000;
-        uint32_t left_s = bound_s > now_s ? bound_s - (uint32_t)now_s : 0;
-        uint32_t span = (31 - (uint32_t)__builtin_clz(left_s | 1)) / 3; /* powers of 8 */
-        struct idem__due *due = &lap->due[span < IDEM__DUE_SPANS ? span : IDEM__DUE_SPANS - 1];
-        due->count += count;
-        due->latest_s = bound_s > due->latest_s ? bound_s : due->latest_s;
-    }
-}
-
-/* For the hints: of a large slab some live blocks stand for all. */
-static void sample_live(const struct idem__op *op, struct idem__lap *lap, uint64_t word)
-{
-    if (lap->index % SAMPLE_EVERY == 0 || lap->sample_every == 1) {
-        note_live(op, lap, idem__block_arg(word), lap->sample_every);
-    }
-}
-
-/* When enough of what the lap saw alive will have expired to make a visit worth it. Short and long ttls
-   share slabs: the long ones must not hide the short ones. */
-static uint32_t useful_s(const struct idem__op *op, const struct idem__lap *lap)
-{
-    uint32_t count = 0;
-    for (uint32_t span = 0; span < IDEM__DUE_SPANS; span++) {
-        count += lap->due[span].count;
-        if (count > 0 && count >= lap->live / USEFUL_PART) {
-            return lap->due[span].latest_s;
-        }
-    }
-    /* Never, as far as seen. An empty slab is to be closed, and a lap sees only samples of what it took. */
-    return lap->live == 0 ? (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S : UINT32_MAX;
-}
-
-static bool due(const struct idem__op *op, uint64_t word)
-{
-    return idem__block_state(word) == BLOCK_TAKEN ||
-           (idem__block_state(word) == BLOCK_LIVE &&
-            (idem__block_arg(word) == 0 || idem__past(op->now_ms, idem__block_arg(word))));
-}
-
-/* Looks at one word of a lap without taking it; true if it visited the block. */
-static bool look(struct idem__op *op, struct idem__lap *lap, enum idem__family family,
-                 uint64_t word)
-{
-    bool visited = false;
-    if (due(op, word)) {
-        struct idem__block block;
-        visited = true;
-        if (idem__block_at(op->region, idem__block_number(lap->slab - 1, lap->index), family,
-                           &block)) {
-            (void)idem__hand_visit(op, &block, family, word);
-            word = idem__load64(block.word);
-        }
-    }
-    if (idem__block_state(word) == BLOCK_LIVE) {
-        sample_live(op, lap, word);
-    }
-    lap->free += idem__block_state(word) == BLOCK_FREE || idem__block_state(word) == BLOCK_RETIRED;
-    return visited;
-}
-
-static void advance_lap(struct idem__lap *lap, uint32_t count)
-{
-    lap->index = lap->index + 1 == count ? 0 : lap->index + 1;
-    lap->left--;
 }
 
 /* Alive for some time yet: most of what a lap passes. */
@@ -181,7 +79,7 @@ static bool stays(uint64_t word, uint32_t now_s)
 static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum idem__family family,
                              uint32_t klass, struct effort *effort, struct idem__block *block)
 {
-    if (!still_there(lap)) {
+    if (!idem__lap_current(lap)) {
         return SCAN_GONE;
     }
     const struct idem__class *of = &op->region->classes[klass];
@@ -190,16 +88,16 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
     while (lap->left > 0 && effort->words > 0) {
         uint64_t word = idem__load64(&lap->words[lap->index]);
         if (IDEM_LIKELY(stays(word, now_s))) {
-            sample_live(op, lap, word);
+            idem__lap_sample(op, lap, word);
         } else if (idem__lap_take(op, lap, of, word, block)) {
             return SCAN_TAKEN;
-        } else if (effort->visits > 0 && look(op, lap, family, word)) {
+        } else if (effort->visits > 0 && idem__lap_look(op, lap, family, word)) {
             /* What else has ended is left to cleaning: the call has a share of it to do, not more. */
             effort->visits--;
             begin = visited ? begin : lap->index;
             visited = true;
         }
-        advance_lap(lap, of->count);
+        idem__lap_advance(lap, of->count);
         effort->words--;
         if (effort->words % SCAN_STRETCH == 0 && op->round < ROUND_THOROUGH) {
             lap->index = (lap->index + of->count / SKIP_PARTS) % of->count;
@@ -210,22 +108,12 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
     return lap->left > 0 ? SCAN_SPENT : SCAN_END;
 }
 
-/* Brings the slab's hints up to date with what was taken since the last time. */
-static void tell_taken(struct idem__lap *lap)
-{
-    uint32_t taken = UPKEEP_EVERY - lap->untold;
-    atomic_fetch_sub_explicit(&lap->entry->free, taken, memory_order_relaxed);
-    idem__poke32(&lap->entry->position, lap->index);
-    lap->taken += taken;
-    lap->untold = UPKEEP_EVERY;
-}
-
 /* Leaves the current slab: writes down what the lap saw. */
 static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint32_t klass)
 {
     struct idem__lap *lap = &cursor->now;
     struct slab_shm *entry = lap->entry;
-    tell_taken(lap);
+    idem__lap_tell(lap);
     /* The counts drift when processes are killed. A lap that found nothing, or whose search was given up,
        knows better; what is retired behind a lap that took blocks counts again by itself. */
     if (lap->free == 0 && (lap->taken == 0 || lap->left > 0)) {
@@ -236,14 +124,14 @@ static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint
         idem__poke32(&entry->free, count);
     }
     /* Not later than what others have lowered it to (a completion with a short ttl). */
-    uint32_t at_s = useful_s(op, lap);
+    uint32_t at_s = idem__lap_useful_s(op, lap);
     if (at_s < idem__peek32(&entry->useful_s)) {
         idem__poke32(&entry->useful_s, at_s);
     }
     if (idem__peek32(&entry->filler) == filler_of(op)) {
         idem__poke32(&entry->filler, 0);
     }
-    leave_lap(lap);
+    idem__lap_leave(lap);
 }
 
 /* Finds a slab whose blocks have expired in part, to be cleaned ahead. */
@@ -263,13 +151,13 @@ static void choose_next(struct idem__op *op, struct idem__cursor *cursor, enum i
         }
         if (op->thread->drain.slab == 0 && idem__slab_closed(idem__load64(&entry->state))) {
             /* Who closed it has gone, or is idle. */
-            idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S);
+            idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + LAP_LEASE_S);
             op->thread->drain = (struct idem__drain){.slab = slab + 1};
         }
         if (is_slab_of(op, slab, family, klass) && slab + 1 != cursor->now.slab) {
             /* Others look elsewhere for a while: not for ever, this thread may die or turn idle. */
-            idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + CLEAN_LEASE_S);
-            begin_lap(op, &cursor->next, slab, family, klass, 0);
+            idem__poke32(&entry->useful_s, (uint32_t)(op->now_ms / 1000) + LAP_LEASE_S);
+            idem__lap_begin(op, &cursor->next, slab, family, klass, 0);
             cursor->searched_ms = 0;
             return;
         }
@@ -281,21 +169,21 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
                         uint32_t klass)
 {
     struct idem__lap *lap = &cursor->next;
-    if (!still_there(lap)) {
-        leave_lap(lap);
+    if (!idem__lap_current(lap)) {
+        idem__lap_leave(lap);
         return;
     }
     uint32_t count = op->region->classes[klass].count;
     uint32_t visits = 0;
     for (uint32_t i = 0; i < CLEAN_WORDS && visits < CLEAN_VISITS && lap->left > 0; i++) {
-        visits += look(op, lap, family, idem__load64(&lap->words[lap->index]));
-        advance_lap(lap, count);
+        visits += idem__lap_look(op, lap, family, idem__load64(&lap->words[lap->index]));
+        idem__lap_advance(lap, count);
     }
     if (lap->left > 0) {
         return;
     }
     idem__poke32(&lap->entry->free, lap->free);
-    idem__poke32(&lap->entry->useful_s, useful_s(op, lap));
+    idem__poke32(&lap->entry->useful_s, idem__lap_useful_s(op, lap));
     const struct slab_shm *now = cursor->now.entry;
     bool plenty =
         cursor->spare || (now && (int32_t)idem__peek32(&now->free) > (int32_t)(count / 2));
@@ -303,7 +191,7 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
         idem__slab_close(op, lap->slab - 1)) {
         op->thread->drain = (struct idem__drain){.slab = lap->slab};
     }
-    leave_lap(lap); /* go on with another */
+    idem__lap_leave(lap); /* go on with another */
 }
 
 static bool choose_new(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
@@ -339,10 +227,10 @@ static bool filled_by_another(const struct idem__op *op, struct slab_shm *entry)
 }
 
 /*
- * The slab to go on with. Of those that offer enough and nobody fills, the fullest: the emptiest are thus left to become empty,
- * and go back, or what was once needed would be held for ever (Hoard's policy: Berger et al., ASPLOS 2000).
- * Then one that another thread fills; one that is cleaned in part; one that was closed; a new one; any that offers something, but not
- * after a search in vain.
+ * The slab to go on with. Of those that offer enough and nobody fills, the fullest: the emptiest are thus
+ * left to become empty, and go back, or what was once needed would be held for ever (Hoard's policy:
+ * Berger et al., ASPLOS 2000). Then one that another thread fills; one that is cleaned in part; one that
+ * was closed; a new one; any that offers something, but not after a search in vain.
  */
 static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
                        uint32_t klass, bool spent)
@@ -387,9 +275,9 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
     const struct idem__lap *next = &cursor->next;
     if (fullest == none) {
         begin = 0;
-        if (next->slab && next->free >= count / KEEP_PART && still_there(next)) {
+        if (next->slab && next->free >= count / KEEP_PART && idem__lap_current(next)) {
             fullest = next->slab - 1;
-            leave_lap(&cursor->next);
+            idem__lap_leave(&cursor->next);
         } else if (closed != none && idem__slab_reopen(op->region, closed)) {
             fullest = closed;
         } else if (choose_new(op, cursor, family, klass)) {
@@ -415,8 +303,8 @@ __attribute__((noinline)) int idem__alloc_upkeep(struct idem__op *op, enum idem_
                                                  uint32_t klass, uint32_t bound_s)
 {
     struct idem__cursor *cursor = cursor_of(op, family, klass);
-    note_live(op, &cursor->now, bound_s, UPKEEP_EVERY);
-    tell_taken(&cursor->now);
+    idem__lap_note(op, &cursor->now, bound_s, LAP_UPKEEP_EVERY);
+    idem__lap_tell(&cursor->now);
     if (cursor->next.slab == 0) {
         choose_next(op, cursor, family, klass);
     }
@@ -447,7 +335,7 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
             end_lap(op, cursor, klass);
             break;
         case SCAN_GONE:
-            leave_lap(&cursor->now);
+            idem__lap_leave(&cursor->now);
             break;
         case SCAN_SPENT:
             end_lap(op, cursor, klass);
