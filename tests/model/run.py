@@ -28,7 +28,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 
 MEMORY_LIMIT_MB = 3000  # of one search; two run at once on the smallest machines we test on
-FULL_MEMORY_LIMIT_MB = 8000
+FULL_MEMORY_LIMIT_MB = 16000
 SEARCH_DEPTH = 1_000_000  # steps of one run; a deeper one is reported, not cut off silently
 TABLE_LOG2 = 21  # of the hash table: clearing a large one takes longer than most searches
 FULL_TABLE_LOG2 = 27
