@@ -14,8 +14,8 @@
 #define SKIP_PARTS 8u
 /* The last efforts before a refusal look at every word of some slabs. */
 #define SCAN_WORDS_LAST (1u << 16)
-/* Every LAP_UPKEEP_EVERY allocations: words of the next slab cleaned (it is done before half of this one is
-   used), and blocks finished at most. */
+/* Every LAP_UPKEEP_EVERY allocations: words of the next slab cleaned (about as many as are taken of a slab
+   that a quarter is free of), and blocks finished at most. */
 #define CLEAN_WORDS 32u
 #define CLEAN_VISITS 8u
 /* Likewise: words of a closed slab looked at. */
@@ -35,7 +35,15 @@
 /* Words of a slab looked at, before it is joined, for one that can be taken: while a process stands still
    inside a section, what was retired cannot. And slabs probed so in one search. */
 #define PROBES 4u
+#define PROBED_WHOLE 16u /* in a slab of so few blocks every word is looked at */
 #define PROBED_SLABS_MAX 128u
+/* Entries looked at for a slab to fill, but before a refusal. */
+#define CHOOSE_SEARCH_MAX 128u
+#define NO_SLAB UINT32_MAX
+/* A slab of fewer is joined when less is free than is taken between two upkeeps. */
+#define FEW_BLOCKS (JOIN_PART * LAP_UPKEEP_EVERY)
+/* A search in vain is followed by one of so many words, elsewhere. */
+#define SCAN_WORDS_AGAIN 64u
 
 /* A block is taken; the lap is over; the slab is another's; the effort is spent. */
 enum scan_result { SCAN_TAKEN, SCAN_END, SCAN_GONE, SCAN_SPENT };
@@ -108,30 +116,38 @@ static enum scan_result scan(struct idem__op *op, struct idem__lap *lap, enum id
     return lap->left > 0 ? SCAN_SPENT : SCAN_END;
 }
 
+/* Lets others fill the slab. */
+static void end_filling(const struct idem__op *op, struct idem__lap *lap)
+{
+    if (idem__peek32(&lap->entry->filler) == filler_of(op)) {
+        idem__poke32(&lap->entry->filler, 0);
+    }
+    idem__lap_leave(lap);
+}
+
 /* Leaves the current slab: writes down what the lap saw. */
 static void end_lap(const struct idem__op *op, struct idem__cursor *cursor, uint32_t klass)
 {
     struct idem__lap *lap = &cursor->now;
     struct slab_shm *entry = lap->entry;
     idem__lap_tell(lap);
-    /* The counts drift when processes are killed. A lap that found nothing, or whose search was given up,
-       knows better; what is retired behind a lap that took blocks counts again by itself. */
-    if (lap->free == 0 && (lap->taken == 0 || lap->left > 0)) {
-        idem__poke32(&entry->free, 0);
+    /* The counts drift when processes are killed. A whole lap that found nothing knows better; one that was
+       given up makes it likely: another few, and the slab is not preferred any more. */
+    const int32_t count = (int32_t)op->region->classes[klass].count;
+    int32_t free = (int32_t)idem__peek32(&entry->free);
+    free = free > count ? count : free;
+    if (lap->taken == 0 && lap->free == 0 && free > 0) {
+        free = lap->left == 0 ? 0 : free;
     }
-    uint32_t count = op->region->classes[klass].count;
-    if ((int32_t)idem__peek32(&entry->free) > (int32_t)count) {
-        idem__poke32(&entry->free, count);
+    if (free != (int32_t)idem__peek32(&entry->free)) {
+        idem__poke32(&entry->free, (uint32_t)free);
     }
     /* Not later than what others have lowered it to (a completion with a short ttl). */
     uint32_t at_s = idem__lap_useful_s(op, lap);
     if (at_s < idem__peek32(&entry->useful_s)) {
         idem__poke32(&entry->useful_s, at_s);
     }
-    if (idem__peek32(&entry->filler) == filler_of(op)) {
-        idem__poke32(&entry->filler, 0);
-    }
-    idem__lap_leave(lap);
+    end_filling(op, lap);
 }
 
 /* Finds a slab whose blocks have expired in part, to be cleaned ahead. */
@@ -182,11 +198,16 @@ static void clean_ahead(struct idem__op *op, struct idem__cursor *cursor, enum i
     if (lap->left > 0) {
         return;
     }
-    idem__poke32(&lap->entry->free, lap->free);
     idem__poke32(&lap->entry->useful_s, idem__lap_useful_s(op, lap));
+    if (lap->slab == cursor->now.slab) {
+        /* Filled meanwhile: what was seen free is not any more. */
+        idem__lap_leave(lap);
+        return;
+    }
+    idem__poke32(&lap->entry->free, lap->free);
     const struct slab_shm *now = cursor->now.entry;
     bool plenty =
-        cursor->spare || (now && (int32_t)idem__peek32(&now->free) > (int32_t)(count / 2));
+        cursor->others_offer || (now && (int32_t)idem__peek32(&now->free) > (int32_t)(count / 2));
     if (lap->free == count && plenty && op->thread->drain.slab == 0 &&
         idem__slab_close(op, lap->slab - 1)) {
         op->thread->drain = (struct idem__drain){.slab = lap->slab};
@@ -209,8 +230,9 @@ static bool choose_new(struct idem__op *op, struct idem__cursor *cursor, enum id
 static bool probe(const struct idem__op *op, uint32_t slab, uint32_t count, uint32_t *index)
 {
     uint32_t part = op->thread->slot_index % SHARE_PARTS * (count / SHARE_PARTS);
+    uint32_t probes = count <= PROBED_WHOLE ? count : PROBES;
     *index = (idem__peek32(&op->region->slab_table[slab].position) + part) % count;
-    for (uint32_t i = 0; i < PROBES; i++, *index = (*index + count / PROBES) % count) {
+    for (uint32_t i = 0; i < probes; i++, *index = (*index + count / probes) % count) {
         if (idem__block_reusable(op->region,
                                  idem__load64(&idem__slab_words(op->region, slab)[*index]))) {
             return true;
@@ -226,22 +248,31 @@ static bool filled_by_another(const struct idem__op *op, struct slab_shm *entry)
     return filler != 0 && filler != filler_of(op);
 }
 
+/* What a pass over the table offers. */
+struct offer {
+    uint32_t fullest; /* of those with enough free, and where something can be taken in it */
+    uint32_t index;
+    uint32_t closed; /* one that is closed */
+    uint32_t some;   /* one where anything may be free */
+};
+
 /*
- * The slab to go on with. Of those that offer enough and nobody fills, the fullest: the emptiest are thus
- * left to become empty, and go back, or what was once needed would be held for ever (Hoard's policy:
- * Berger et al., ASPLOS 2000). Then one that another thread fills; one that is cleaned in part; one that
- * was closed; a new one; any that offers something, but not after a search in vain.
+ * Of the slabs that have enough free and nobody fills, the fullest: the emptiest are thus left to become
+ * empty, and go back, or what was once needed would be held for ever (Hoard's policy: Berger et al., ASPLOS
+ * 2000). If others fill all of them, one of those.
  */
-static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
-                       uint32_t klass, bool spent)
+static struct offer look_for_slabs(struct idem__op *op, struct idem__cursor *cursor,
+                                   enum idem__family family, uint32_t klass)
 {
-    const uint32_t count = op->region->classes[klass].count, none = UINT32_MAX;
+    const uint32_t count = op->region->classes[klass].count;
     const int32_t enough = (int32_t)idem__max_u64(count / JOIN_PART, 1);
-    uint32_t high = idem__slab_high(op->region), probed = 0, index = 0, begin = 0;
-    uint32_t fullest = none, closed = none, some = none;
+    const uint32_t high = idem__slab_high(op->region);
+    const uint32_t looks = op->round >= ROUND_THOROUGH ? SLAB_SEARCH_MAX : CHOOSE_SEARCH_MAX;
+    struct offer offer = {NO_SLAB, 0, NO_SLAB, NO_SLAB};
+    uint32_t probed = 0, index = 0;
     int32_t lowest = INT32_MAX, most = 0;
-    cursor->spare = false;
-    for (uint32_t i = 0; i < SLAB_SEARCH_MAX && i < high; i++) {
+    cursor->others_offer = false;
+    for (uint32_t i = 0; i < looks && i < high; i++) {
         uint32_t slab = op->thread->table_position = (op->thread->table_position + 1) % high;
         struct slab_shm *entry = &op->region->slab_table[slab];
         uint64_t state = idem__load64(&entry->state);
@@ -249,47 +280,60 @@ static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum id
             continue;
         }
         if (idem__slab_closed(state)) {
-            closed = slab;
+            offer.closed = slab;
             continue;
         }
         int32_t free = (int32_t)idem__peek32(&entry->free);
         if (free >= enough) {
             const int32_t rank = (free < (int32_t)count ? free : (int32_t)count) +
                                  (filled_by_another(op, entry) ? (int32_t)count : 0);
-            cursor->spare |= fullest != none;
+            cursor->others_offer |= offer.fullest != NO_SLAB;
             if (free >= (int32_t)(count - count / EMPTY_PART)) {
                 idem__poke32(&entry->useful_s, 0); /* to be looked at, and closed */
             }
             if (rank < lowest && probed++ < PROBED_SLABS_MAX && probe(op, slab, count, &index)) {
-                fullest = slab;
                 lowest = rank;
-                begin = index;
+                offer.fullest = slab;
+                offer.index = index;
             }
         }
         /* A block that is free goes before one that may have expired: it is all there may be. */
         if (free > most || (most == 0 && idem__past(op->now_ms, idem__peek32(&entry->useful_s)))) {
-            some = slab;
+            offer.some = slab;
             most = free > 0 ? free : 0;
         }
     }
+    return offer;
+}
+
+/* The slab to go on with: the fullest; one that is cleaned in part; one that was closed; a new one; any that
+   offers something, but not after a search in vain. */
+static bool choose_now(struct idem__op *op, struct idem__cursor *cursor, enum idem__family family,
+                       uint32_t klass, bool spent)
+{
+    const struct offer offer = look_for_slabs(op, cursor, family, klass);
+    const uint32_t worth = op->region->classes[klass].count / KEEP_PART;
     const struct idem__lap *next = &cursor->next;
-    if (fullest == none) {
-        begin = 0;
-        if (next->slab && next->free >= count / KEEP_PART && idem__lap_current(next)) {
-            fullest = next->slab - 1;
-            idem__lap_leave(&cursor->next);
-        } else if (closed != none && idem__slab_reopen(op->region, closed)) {
-            fullest = closed;
-        } else if (choose_new(op, cursor, family, klass)) {
-            return true;
-        } else if (some != none && !spent) {
-            fullest = some;
-            begin = idem__peek32(&op->region->slab_table[some].position);
-        } else {
-            return false;
-        }
+    uint32_t chosen = offer.fullest, index = offer.index;
+    if (chosen == NO_SLAB && next->slab && next->free >= idem__max_u64(worth, 1) &&
+        idem__lap_current(next)) {
+        chosen = next->slab - 1;
     }
-    begin_filling(op, cursor, fullest, family, klass, begin);
+    if (chosen == NO_SLAB && offer.closed != NO_SLAB &&
+        idem__slab_reopen(op->region, offer.closed)) {
+        chosen = offer.closed;
+    }
+    if (chosen == NO_SLAB && choose_new(op, cursor, family, klass)) {
+        return true;
+    }
+    if (chosen == NO_SLAB && offer.some != NO_SLAB && !spent) {
+        chosen = offer.some;
+        index = idem__peek32(&op->region->slab_table[chosen].position);
+    }
+    if (chosen == NO_SLAB) {
+        return false;
+    }
+    begin_filling(op, cursor, chosen, family, klass, index);
     return true;
 }
 
@@ -303,7 +347,7 @@ __attribute__((noinline)) int idem__alloc_upkeep(struct idem__op *op, enum idem_
                                                  uint32_t klass, uint32_t bound_s)
 {
     struct idem__cursor *cursor = cursor_of(op, family, klass);
-    idem__lap_note(op, &cursor->now, bound_s, LAP_UPKEEP_EVERY);
+    idem__lap_note(op, &cursor->now, bound_s, LAP_UPKEEP_EVERY - cursor->now.untold);
     idem__lap_tell(&cursor->now);
     if (cursor->next.slab == 0) {
         choose_next(op, cursor, family, klass);
@@ -317,16 +361,19 @@ __attribute__((noinline)) int idem__alloc_upkeep(struct idem__op *op, enum idem_
     return IDEM_OK;
 }
 
-/* Looks for a block of one class, a bounded while. */
+/* Looks for a block of one class, a bounded while. *moved: the lap is another one than before. */
 static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32_t klass,
-                           struct idem__block *block)
+                           struct idem__block *block, bool *moved)
 {
     struct idem__cursor *cursor = cursor_of(op, family, klass);
     struct effort effort = effort_of(op);
     bool spent = false;
     for (uint32_t slabs = 0; slabs < SCAN_SLABS_MAX; slabs++) {
-        if (cursor->now.slab == 0 && !choose_now(op, cursor, family, klass, spent)) {
-            return false;
+        if (cursor->now.slab == 0) {
+            *moved = true;
+            if (!choose_now(op, cursor, family, klass, spent)) {
+                return false;
+            }
         }
         switch (scan(op, &cursor->now, family, klass, &effort, block)) {
         case SCAN_TAKEN:
@@ -335,7 +382,7 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
             end_lap(op, cursor, klass);
             break;
         case SCAN_GONE:
-            idem__lap_leave(&cursor->now);
+            end_filling(op, &cursor->now);
             break;
         case SCAN_SPENT:
             end_lap(op, cursor, klass);
@@ -344,7 +391,8 @@ static bool alloc_in_class(struct idem__op *op, enum idem__family family, uint32
                 return false;
             }
             spent = true;
-            effort = effort_of(op);
+            effort =
+                op->round >= ROUND_THOROUGH ? effort_of(op) : (struct effort){SCAN_WORDS_AGAIN, 0};
             break;
         }
     }
@@ -357,9 +405,13 @@ int idem__alloc_slow(struct idem__op *op, enum idem__family family, uint32_t kla
     uint32_t classes = op->round >= ROUND_LARGER ? LARGER_CLASSES : 1;
     for (uint32_t larger = klass; larger < klass + classes && larger < op->region->class_count;
          larger++) {
-        if (alloc_in_class(op, family, larger, block)) {
+        bool moved = false;
+        if (alloc_in_class(op, family, larger, block, &moved)) {
             struct idem__lap *lap = &cursor_of(op, family, larger)->now;
-            return --lap->untold > 0 ? IDEM_OK : idem__alloc_upkeep(op, family, larger, bound_s);
+            /* Laps of slabs of few blocks may end before it is due. */
+            moved = moved && op->region->classes[larger].count < FEW_BLOCKS;
+            return --lap->untold > 0 && !moved ? IDEM_OK
+                                               : idem__alloc_upkeep(op, family, larger, bound_s);
         }
     }
     return IDEM_EFULL;

@@ -3,7 +3,7 @@
  *
  * Per thread and class a cursor goes round a slab, takes what is reusable, passes what lives, and
  * finishes what has ended (reclaim.h). Meanwhile it cleans a second slab, a few words an allocation,
- * whose blocks have expired in part: by the time it gets there, the grace periods are over. Slabs carry
+ * whose blocks have expired in part: by the time one is looked for, the grace periods are over. Slabs carry
  * hints of what they offer; only before a claim is refused are the hints ignored.
  */
 #ifndef IDEM_ALLOC_H

@@ -114,7 +114,7 @@ static_assert(sizeof(struct slot_shm) == IDEM_CACHE_LINE_BYTES, "one line a slot
 struct slab_shm {
     idem__a64 state; /* slab.h: state, class, owner or epoch */
     idem__a32 free;  /* hint: blocks that are or soon will be reusable; may be wrong without harm */
-    idem__a32 useful_s; /* hint: when about half of the live blocks will have expired; likewise */
+    idem__a32 useful_s; /* hint: when an eighth of the live blocks will have expired; likewise */
     idem__a32 generation_base; /* a zero block word reads as FREE with this generation */
     idem__a32 position;        /* hint: where the last allocation was */
     idem__a32 filler;          /* hint: slot + 1 of a thread that allocates here; 0 = none */

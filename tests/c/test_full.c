@@ -215,6 +215,28 @@ static void room_is_found_wherever_it_is(void)
     store_end(store);
 }
 
+/* Free blocks lie together, far from the next ones: a search that is given up before it meets them has not seen
+   that its slab has none. */
+static void room_in_stretches_is_found(void)
+{
+    enum { RUN = 9000, FREED = 2600 };
+    idem_store *store = store_open_with((uint64_t)16 << 20, 0);
+    const uint32_t keys = fill(store, 0, 0, true);
+    uint32_t freed = 0;
+    for (uint32_t run = keys / RUN; run-- > 0;) {
+        for (uint32_t i = FREED; i-- > 0;) {
+            forget_number(store, run * RUN + i);
+            freed++;
+        }
+    }
+    for (uint32_t i = 0; i < freed; i++) {
+        struct idem_claim claim;
+        CHECK_INT(claim_number(store, KEYS_MAX + i, &claim), IDEM_OK);
+        CHECK_INT(idem_complete(&claim, NULL, 0, IDEM_FOREVER, 0), IDEM_OK);
+    }
+    store_end(store);
+}
+
 int main(void)
 {
     return test_run((struct test[]){TEST(a_full_store_refuses_and_keeps),
@@ -223,5 +245,6 @@ int main(void)
                                     TEST(room_returns_after_forgetting),
                                     TEST(room_returns_after_expiry),
                                     TEST(room_is_found_wherever_it_is),
+                                    TEST(room_in_stretches_is_found),
                                     {0}});
 }

@@ -1,5 +1,5 @@
-/* A thread that stands still inside a section holds back what the others retire: they need more memory
-   meanwhile, and give it back when it goes on. */
+/* Memory that was needed once comes back while the store is used: what was taken beside a thread that stood
+   still inside a section, and what a larger population had. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -8,8 +8,12 @@
 #define STORE_BYTES ((uint64_t)64 << 20)
 #define KEYS 3000
 #define STALLS 6
-#define ROUNDS_MAX 1000     /* each replaces all keys once; some 100 are needed */
+#define ROUNDS_MAX 100      /* each replaces all keys once; some 15 are needed */
 #define STALLED_CALLS 60000 /* of each stall: several slabs of garbage */
+#define STORE_TINY_BYTES ((uint64_t)1 << 20)
+#define MANY_KEYS 30000
+#define GATHER_ROUNDS 60
+#define GATHERED_MAX 3 /* times the slabs that a population of the size would have, grown afresh */
 
 struct stall {
     idem_store *store;
@@ -31,9 +35,9 @@ static void *stand_still(void *argument)
 static void key_of(char key[20], uint32_t number) { snprintf(key, 20, "key %010u", number); }
 
 /* One key goes, another comes: which one is random, so that each slab always holds some. */
-static void replace(idem_store *store, uint32_t numbers[KEYS], uint32_t *next)
+static void replace(idem_store *store, uint32_t *numbers, uint32_t *next, uint32_t keys)
 {
-    const uint32_t place = (uint32_t)(test_random() % KEYS);
+    const uint32_t place = (uint32_t)(test_random() % keys);
     char key[20];
     if (numbers[place] != 0) {
         key_of(key, numbers[place]);
@@ -47,7 +51,7 @@ static void replace(idem_store *store, uint32_t numbers[KEYS], uint32_t *next)
 static void churn(idem_store *store, uint32_t numbers[KEYS], uint32_t *next, uint32_t calls)
 {
     for (uint32_t i = 0; i < calls; i++) {
-        replace(store, numbers, next);
+        replace(store, numbers, next, KEYS);
     }
 }
 
@@ -87,4 +91,49 @@ static void what_a_stall_took_comes_back(void)
     store_end(store);
 }
 
-int main(void) { return test_run((struct test[]){TEST(what_a_stall_took_comes_back), {0}}); }
+/* Survivors that are scattered over many slabs gather in few, since the fullest are filled first. */
+static void what_a_larger_population_took_comes_back(void)
+{
+    static uint32_t numbers[MANY_KEYS];
+    uint32_t next = 0;
+    char key[20];
+    idem_store *store = store_open_with(STORE_TINY_BYTES, 0); /* of small slabs */
+    CHECK_INT(idem_resize(store, STORE_BYTES), IDEM_OK);
+    churn(store, numbers, &next, KEYS);
+    for (uint32_t place = 0; place < MANY_KEYS; place++) {
+        if (numbers[place] == 0) {
+            numbers[place] = ++next;
+            key_of(key, numbers[place]);
+            put(store, key, key);
+        }
+    }
+    const struct idem_stats many = store_stats(store);
+    /* Which ones survive is random. */
+    for (uint32_t left = MANY_KEYS; left > KEYS; left--) {
+        const uint32_t place = (uint32_t)(test_random() % left);
+        if (numbers[place] != 0) {
+            key_of(key, numbers[place]);
+            CHECK_INT(idem_forget(store, key, strlen(key), 0), IDEM_OK);
+        }
+        numbers[place] = numbers[left - 1];
+    }
+    const uint64_t needed = (many.slabs - many.slabs_free) * KEYS / MANY_KEYS;
+    const uint64_t most = GATHERED_MAX * needed + 2 * SLAB_RESERVE;
+    struct idem_stats after = store_stats(store);
+    int rounds = 0;
+    for (; rounds < GATHER_ROUNDS && after.slabs - after.slabs_free > most; rounds++) {
+        churn(store, numbers, &next, KEYS);
+        after = store_stats(store);
+    }
+    printf("  slabs of %" PRIu64 " keys: %" PRIu64 "; of %d: %" PRIu64 " after %d rounds\n",
+           many.done_keys, many.slabs - many.slabs_free, KEYS, after.slabs - after.slabs_free,
+           rounds);
+    CHECK(after.slabs - after.slabs_free <= most);
+    store_end(store);
+}
+
+int main(void)
+{
+    return test_run((struct test[]){
+        TEST(what_a_stall_took_comes_back), TEST(what_a_larger_population_took_comes_back), {0}});
+}
