@@ -97,6 +97,9 @@ int idem_scan(idem_store *store, uint64_t *cursor, struct idem_record *record)
             }
         } while (status == IDEM_ENOTFOUND &&
                  idem__block_slab((uint32_t)*cursor) < idem__slab_high(op.region));
+        if (status == IDEM_ENOTFOUND) {
+            status = idem__fail_text(status, "cursor: there is no further key");
+        }
     }
     idem__call_end(&op);
     return status;

@@ -95,10 +95,14 @@ static inline uint32_t idem__slab_high(const struct idem__region *region)
                ? high
                : idem__region_slabs_in_file(region, high);
 }
-/* Does the slab table have this entry? */
+/* Does the slab table have this entry, and the file this slab? Both words may be damaged: a table that says so
+   is not believed either. */
 static inline bool idem__slab_known(const struct idem__region *region, uint32_t slab)
 {
-    return slab < idem__load32(&region->header->slab_high) && slab < IDEM__SLABS_MAX;
+    uint32_t high = idem__load32(&region->header->slab_high);
+    return slab < high && slab < IDEM__SLABS_MAX &&
+           (IDEM_LIKELY(slab < idem__peek32(&region->slabs_in_file)) ||
+            slab < idem__region_slabs_in_file(region, high));
 }
 static inline char *idem__slab_base(const struct idem__region *region, uint32_t slab)
 {
