@@ -35,7 +35,7 @@ struct idem__cursor {
     struct idem__lap now;
     struct idem__lap next;
     uint64_t searched_ms; /* when no slab was found that is worth cleaning */
-    bool others_offer;           /* the last search met more slabs than one that offer enough */
+    bool others_offer;    /* the last search met more slabs than one that offer enough */
 };
 
 /* A closed slab whose blocks the thread goes through: slab.h. All zero but the slab at the beginning. */
