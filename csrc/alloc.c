@@ -5,7 +5,7 @@
 
 /* Bounds of one allocation: words passed and blocks finished before a new slab is asked for, and slabs
    that turn out to offer nothing. No call shall take 50 times as long as most do. */
-#define SCAN_WORDS_MAX 256u
+#define SCAN_WORDS_MAX 192u
 #define SCAN_VISITS_MAX 4u
 #define SCAN_SLABS_MAX 4u
 /* After so many words in vain it goes on elsewhere in the slab: blocks that were taken together often live
