@@ -64,10 +64,15 @@ class Child:
         self.signal(signal.SIGKILL)
         self._reap()
 
+    def wait(self):
+        """Waits until it ends; its status, negative for a signal."""
+        eventually(self._ended)
+        return self.status
+
     def join(self):
         """Waits until it ends well."""
-        eventually(self._ended)
-        assert self.status == 0, f"the child ended with {self.status}"
+        status = self.wait()
+        assert status == 0, f"the child ended with {status}"
 
     def end(self):
         if self.status is None:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
 import idemkey
 import pytest
 from children import Child
+from hypothesis import configuration, settings
+
+configuration.set_hypothesis_home_dir(Path(__file__).parents[2] / "build" / "hypothesis")
+# Without a time limit for an example, as the machine may be busy.
+settings.register_profile("idemkey", deadline=None, print_blob=True)
+settings.load_profile("idemkey")
 
 MAX_BYTES = 16 << 20
 

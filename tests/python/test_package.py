@@ -15,7 +15,7 @@ FOLDER = Path(idemkey.__file__).parent
 # Importing __main__ would run it; the extension has no docstrings.
 MODULES = sorted(
     module.name
-    for module in pkgutil.iter_modules([str(FOLDER)], "idemkey.")
+    for module in pkgutil.walk_packages([str(FOLDER)], "idemkey.")
     if module.name.split(".")[1] not in ("__main__", "_core")
 )
 

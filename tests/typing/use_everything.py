@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import idemkey
-from idemkey import ClaimOptions, Outcome, State
+from idemkey import ClaimOptions, Outcome, State, webhooks
 
 version: str = idemkey.__version__
 ttl: float = idemkey.DEFAULT_TTL
@@ -109,6 +109,42 @@ def decorating(store: idemkey.Store) -> None:
     shipped: list[int] = ship(5)
     later: str = asyncio.run(ship_later(5))
     print(shipped, later)
+
+
+def consuming(store: idemkey.Store) -> None:
+    def alert(error: webhooks.HeldDeliveryError) -> None:
+        print(error.key, error.claim_id, error.attempt, error.intent, error.claim)
+
+    @webhooks.consumer(
+        store,
+        key=webhooks.fields_key("type", "data.id"),
+        name="orders",
+        ttl=idemkey.FOREVER,
+        fingerprint=lambda event: mark,
+        intent=lambda event: b"intent",
+        lease=30,
+        on_crash="hold",
+        crash_grace=1,
+        retry_after=2,
+        on_held=alert,
+    )
+    def handle(event: dict[str, object]) -> int:
+        return webhooks.attempt()
+
+    @webhooks.consumer(store, key=webhooks.header_key("Webhook-Id"))
+    async def handle_later(event: bytes, headers: dict[str, str]) -> str:
+        return "handled"
+
+    key: str = webhooks.nextsign_key({"trigger": "signed"}) + webhooks.event_id_key("id")({})
+    try:
+        number: int | None = handle({"type": "paid"})
+        later: str | None = asyncio.run(handle_later(b"{}", {}))
+        print(key, number, later)
+    except webhooks.RetryLaterError as error:
+        seconds: float = error.retry_after
+        print(seconds)
+    except (webhooks.HeldDeliveryError, webhooks.EmptyKeyError):
+        pass
 
 
 def failing(store: idemkey.Store) -> None:
