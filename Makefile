@@ -1,6 +1,7 @@
 # The two commands that matter: `make demo` and `make test`. `make help` lists the others.
 
 SHELL := /bin/sh
+comma := ,
 # One short line per file; `make V=1` shows the commands.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(or $(2),$@)")
@@ -17,6 +18,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 VERSION := $(shell sed -n 's/^\#define IDEM__VERSION "\(.*\)".*/\1/p' csrc/*.h)
 SOVERSION := 0
 SONAME := libidemkey.so.$(SOVERSION)
+HTTP_SONAME := libidemkey_http.so.$(SOVERSION)
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -27,17 +29,23 @@ WARNINGS := -Wall -Wextra -Werror
 LANGUAGE := -std=c11 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread
 COMPILE = $(CC) $(LANGUAGE) $(WARNINGS) $(CFLAGS) $(CPPFLAGS) -Icsrc -MMD -MP
 LIBS := -lurcu-bp -pthread
+HTTP_LIBS := -ljansson -lsodium -lm
 MAKE_PC = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-    -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' csrc/idemkey.pc.in
+    -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
 
 SOURCES := $(sort $(wildcard csrc/*.c))
 HEADERS := $(sort $(wildcard csrc/*.h))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/plain/%.o)
-LIBRARIES := $(BUILD)/$(SONAME) $(BUILD)/libidemkey.a $(BUILD)/idemkey.pc
+# The HTTP engine, a library of its own: who needs the store alone needs none of its libraries.
+HTTP_SOURCES := $(sort $(wildcard csrc/http/*.c))
+HTTP_HEADERS := $(sort $(wildcard csrc/http/*.h))
+HTTP_OBJECTS := $(HTTP_SOURCES:csrc/%.c=$(BUILD)/plain/%.o)
+LIBRARIES := $(BUILD)/$(SONAME) $(BUILD)/libidemkey.a $(BUILD)/idemkey.pc \
+    $(BUILD)/$(HTTP_SONAME) $(BUILD)/libidemkey_http.a $(BUILD)/idemkey_http.pc
 
 PYTHON := $(VENV)/bin/python
 PYTHON_PATHS := $(wildcard setup.py bindings benchmarks docs tests .ci/setup .ci/check_layers .ci/check_docs)
-C_FILES = $(sort $(wildcard csrc/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
+C_FILES = $(sort $(wildcard csrc/*.[ch] csrc/*/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
 
 # What a folder of tests adds to TEST_READY is built before pytest starts.
 TEST_READY :=
@@ -45,28 +53,42 @@ include $(wildcard tests/*/*.mk)
 -include benchmarks/bench.mk
 
 .PHONY: all
-all: $(LIBRARIES)  ## build build/libidemkey.so.0, build/libidemkey.a and the pkg-config file
+all: $(LIBRARIES)  ## build libidemkey and libidemkey_http in build/, shared and static
 
 $(BUILD)/plain/%.o: csrc/%.c Makefile | $(BUILD)/.have-build
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -c -o $@ $<
 
+# $(call link_shared,VERSION SCRIPT,OBJECTS,LIBRARIES)
+define link_shared
+	$(call say,LINK)
+	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ -Wl,-soname,$(@F) -Wl,-z,defs -Wl,--as-needed \
+	    -Wl,--version-script=$(1) $(2) $(3)
+	$(Q)ln -sf $(@F) $(basename $@)
+endef
+
 # nodelete: a thread that ends after dlclose() still runs the library's thread-exit destructor.
 $(BUILD)/$(SONAME): $(OBJECTS) csrc/idemkey.map Makefile
-	$(call say,LINK)
-	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -o $@ -Wl,-soname,$(SONAME) -Wl,-z,nodelete -Wl,-z,defs \
-	    -Wl,--as-needed -Wl,--version-script=csrc/idemkey.map $(OBJECTS) $(LIBS)
-	$(Q)ln -sf $(SONAME) $(BUILD)/libidemkey.so
+	$(call link_shared,csrc/idemkey.map,$(OBJECTS),-Wl$(comma)-z$(comma)nodelete $(LIBS))
+
+$(BUILD)/$(HTTP_SONAME): $(HTTP_OBJECTS) $(BUILD)/$(SONAME) csrc/http/idemkey_http.map Makefile
+	$(call link_shared,csrc/http/idemkey_http.map,$(HTTP_OBJECTS),-L$(BUILD) -lidemkey $(HTTP_LIBS))
 
 # Made afresh, or objects of deleted sources would stay in it.
 $(BUILD)/libidemkey.a: $(OBJECTS)
+$(BUILD)/libidemkey_http.a: $(HTTP_OBJECTS)
+$(BUILD)/libidemkey.a $(BUILD)/libidemkey_http.a:
 	$(call say,AR)
-	$(Q)rm -f $@ && $(AR) rcs $@ $(OBJECTS)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(BUILD)/idemkey.pc: csrc/idemkey.pc.in Makefile $(HEADERS)
+$(BUILD)/%.pc: csrc/%.pc.in Makefile $(HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(MAKE_PC) > $@
+	$(Q)$(MAKE_PC) $< > $@
+
+$(BUILD)/%.pc: csrc/http/%.pc.in Makefile $(HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(MAKE_PC) $< > $@
 
 # A plain build never installs system packages; it only says which are missing.
 $(BUILD)/.have-build:
@@ -76,14 +98,17 @@ $(BUILD)/.have-build:
 .PHONY: install
 install: all  ## install library, headers and pkg-config file (PREFIX=/usr/local DESTDIR= LIBDIR=)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
-	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/
+	install -m 755 $(BUILD)/$(SONAME) $(BUILD)/$(HTTP_SONAME) $(DESTDIR)$(LIBDIR)/
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libidemkey.so
-	install -m 644 $(BUILD)/libidemkey.a $(DESTDIR)$(LIBDIR)/
+	ln -sf $(HTTP_SONAME) $(DESTDIR)$(LIBDIR)/libidemkey_http.so
+	install -m 644 $(BUILD)/libidemkey.a $(BUILD)/libidemkey_http.a $(DESTDIR)$(LIBDIR)/
 	install -m 644 csrc/idemkey.h csrc/idemkey_decl.h $(DESTDIR)$(INCLUDEDIR)/
-	$(MAKE_PC) > $(DESTDIR)$(LIBDIR)/pkgconfig/idemkey.pc
+	install -m 644 csrc/http/idemkey_http.h csrc/http/idemkey_http_decl.h $(DESTDIR)$(INCLUDEDIR)/
+	$(MAKE_PC) csrc/idemkey.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/idemkey.pc
+	$(MAKE_PC) csrc/http/idemkey_http.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/idemkey_http.pc
 
 # The Python package is compiled with the core inside, from the pinned tools in the environment.
-PACKAGE_SOURCES := $(SOURCES) $(HEADERS) $(wildcard bindings/python/*.h setup.py pyproject.toml MANIFEST.in) \
+PACKAGE_SOURCES := $(SOURCES) $(HEADERS) $(HTTP_SOURCES) $(HTTP_HEADERS) $(wildcard bindings/python/*.h setup.py pyproject.toml MANIFEST.in) \
     $(shell find bindings/python -type f -name '*.py*' ! -name '*.pyc' 2>/dev/null)
 $(VENV)/.package: $(PACKAGE_SOURCES)
 	$(call say,PIP,the Python package)
@@ -124,7 +149,7 @@ run-lint:
 	$(VENV)/bin/ruff format --check $(PYTHON_PATHS)
 	$(PYTHON) -m mypy
 	@# On stderr clang-tidy counts the warnings that it does not show.
-	printf '%s\n' $(SOURCES) | xargs -P $$(nproc) -n 1 \
+	printf '%s\n' $(SOURCES) $(HTTP_SOURCES) | xargs -P $$(nproc) -n 1 \
 	    sh -c 'clang-tidy --quiet "$$@" -- $(LANGUAGE) -Icsrc 2>/dev/null' tidy
 
 .PHONY: format
@@ -144,4 +169,4 @@ distclean: clean  ## and the virtual environment
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/    make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(HTTP_OBJECTS:.o=.d)

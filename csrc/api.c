@@ -123,6 +123,20 @@ int idem_resize(idem_store *store, uint64_t max_bytes)
     return status;
 }
 
+int idem_secret(idem_store *store, uint8_t *out)
+{
+    struct idem__op op;
+    if (!out) {
+        return idem__fail(IDEM_EINVAL, "out: is NULL; give IDEM_SECRET_SIZE bytes");
+    }
+    int status = idem__call_begin(store, false, &op);
+    if (!status) {
+        memcpy(out, op.region->header->secret, IDEM_SECRET_SIZE);
+        idem__call_end(&op);
+    }
+    return status;
+}
+
 int idem_fingerprint(const void *secret, size_t secret_len, const void *const *parts,
                      const size_t *part_lens, size_t n, uint8_t *out)
 {

@@ -52,8 +52,9 @@ enum idem_state {
 };
 
 enum idem_limit {
-    IDEM_KEY_MAX = 1024,       /* bytes of a key */
-    IDEM_FINGERPRINT_SIZE = 16 /* bytes of a fingerprint */
+    IDEM_KEY_MAX = 1024,        /* bytes of a key */
+    IDEM_FINGERPRINT_SIZE = 16, /* bytes of a fingerprint */
+    IDEM_SECRET_SIZE = 192      /* bytes of a region's secret */
 };
 
 enum idem_ttl {
@@ -255,5 +256,10 @@ int idem_resize(idem_store *store, uint64_t max_bytes);
 /* Keyed XXH3-128 over `n` length-prefixed parts. Not a MAC. `out`: IDEM_FINGERPRINT_SIZE bytes. */
 int idem_fingerprint(const void *secret, size_t secret_len, const void *const *parts,
                      const size_t *part_lens, size_t n, uint8_t *out);
+/*
+ * Copies the region's random secret to `out`, IDEM_SECRET_SIZE bytes: the same for all processes of
+ * one region, and unlike any other's. Made for fingerprints that strangers cannot foresee.
+ */
+int idem_secret(idem_store *store, uint8_t *out);
 /* Returns what a record points to outside the caller's buffer. Idempotent. */
 void idem_record_free(struct idem_record *record);

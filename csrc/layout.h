@@ -18,13 +18,14 @@
 
 #include "atomic.h"
 #include "base.h"
+#include "idemkey.h"
 
 #define IDEM__MAGIC "idemkey\n"
 #define IDEM__FORMAT_VERSION 1u
 #define IDEM__BYTE_ORDER 0x01020304u
 
 #define IDEM__PAGE_BYTES 4096u
-#define IDEM__SECRET_BYTES 192u  /* XXH3 wants at least 136 */
+#define IDEM__SECRET_BYTES ((unsigned)IDEM_SECRET_SIZE) /* XXH3 wants at least 136 */
 #define IDEM__WAIT_WORDS 1024u   /* one page; a collision costs a spurious wake-up */
 #define IDEM__CHUNKS_MAX 4096u   /* index chunks: 1/8 of the slabs, 2^30 buckets of 2 MiB slabs */
 #define IDEM__SLOTS_MAX 8192u    /* threads of living processes at once; promised are 4096 */

@@ -22,17 +22,21 @@ $(BUILD)/tsan/%.o: csrc/%.c Makefile tests/c/c.mk | $(BUILD)/.have-build
 # $(call c_tests,FLAVOUR)
 define c_tests
 $(BUILD)/$(1)/libcore.a: $(SOURCES:csrc/%.c=$(BUILD)/$(1)/%.o)
+$(BUILD)/$(1)/libhttp.a: $(HTTP_SOURCES:csrc/%.c=$(BUILD)/$(1)/%.o)
+$(BUILD)/$(1)/libcore.a $(BUILD)/$(1)/libhttp.a:
 	$$(call say,AR)
 	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 
-$(BUILD)/$(1)/test_%: tests/c/test_%.c $(BUILD)/$(1)/libcore.a tests/c/c.mk
+$(BUILD)/$(1)/test_%: tests/c/test_%.c $(BUILD)/$(1)/libhttp.a $(BUILD)/$(1)/libcore.a tests/c/c.mk
 	$$(call say,CC)
-	$$(Q)$$(COMPILE) $$(FLAGS_$(1)) $$(LDFLAGS) -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/libcore.a $$(LIBS)
+	$$(Q)$$(COMPILE) $$(FLAGS_$(1)) $$(LDFLAGS) -MF $$@.d -o $$@ $$< $(BUILD)/$(1)/libhttp.a \
+	    $(BUILD)/$(1)/libcore.a -Wl,--as-needed $$(HTTP_LIBS) $$(LIBS)
 
 .PHONY: c-tests-$(1)
 c-tests-$(1): $(C_TEST_NAMES:%=$(BUILD)/$(1)/%)
 
--include $(C_TEST_NAMES:%=$(BUILD)/$(1)/%.d) $(SOURCES:csrc/%.c=$(BUILD)/$(1)/%.d)
+-include $(C_TEST_NAMES:%=$(BUILD)/$(1)/%.d) $(SOURCES:csrc/%.c=$(BUILD)/$(1)/%.d) \
+    $(HTTP_SOURCES:csrc/%.c=$(BUILD)/$(1)/%.d)
 endef
 $(foreach flavour,plain asan tsan,$(eval $(call c_tests,$(flavour))))
 
