@@ -2,6 +2,7 @@
 
 import idemkey
 import pytest
+from children import eventually
 from idemkey import Outcome, State
 from idemkey.client import (
     Done,
@@ -159,8 +160,9 @@ class TestWithoutReconcile:
         caller = make(CREATED)
         assert caller.post(key="k").status == 201 and caller.sent == first.sent
 
-    def test_but_not_when_it_may_have_forgotten_the_key(self, make):
-        leave(make)
+    def test_but_not_when_it_may_have_forgotten_the_key(self, make, store):
+        left = leave(make)
+        eventually(lambda: store.lookup(left.caller.store_key("k")).age > 0)
         caller = make(retry=Retry(attempts=1, deadline=10.0), server_retention=10.0 + 1e-9)
         with pytest.raises(UnknownOutcomeError, match="may have forgotten the key"):
             caller.post(key="k")
