@@ -58,6 +58,7 @@ class TestOnce:
         def look(request):
             (record,) = store.scan()
             assert record.state is State.PENDING and b'{"amount":1}' in record.intent
+            assert record.expires_in == idemkey.FOREVER
             return CREATED
 
         make(look).post(key="k")

@@ -130,9 +130,14 @@ def check_header(name: str, value: str) -> None:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url) if _URL.fullmatch(url) else None
-    if parts is None or parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        shown = url if parts is None or "@" not in parts.netloc else parts.path
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
+        right = right and parts.port != 0  # which raises what it thinks of others
+    except ValueError:
+        right = False
+    if not right or not _URL.fullmatch(url):
+        shown = re.sub(r"//[^/]*@", "//...@", url)
         raise ValueError(
             f"url is {shown!r} and must be absolute, 'https://host/path', with everything but "
             f"printable ASCII percent-encoded: it is kept for whoever finishes the operation"
