@@ -65,7 +65,7 @@ def operate(rules: Rules, task: Task) -> Generator[Step, Any, Answer | None]:
         orphan = _orphan(rules.store.lookup(task.name))
         if orphan is None and task.recovering:
             return None
-        if orphan is not None and orphan.fingerprint == task.fingerprint:
+        if orphan is not None and orphan.fingerprint in (None, task.fingerprint):
             verdict = yield from _judge(rules, task, orphan)
             if isinstance(verdict, Done):
                 try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from urllib.parse import urlsplit
 
 from idemkey import NotKeptError, TooBigError
+from idemkey.arguments import as_bytes
 
 from .codec import pack, unpack
 from .redaction import Headers, public_headers
@@ -99,9 +100,9 @@ def make_request(
 
     JSON is written with sorted names, so that equal data makes equal bytes in every process.
     """
-    if not _TOKEN.fullmatch(method):
+    if not _TOKEN.fullmatch(text_arg("method", method)):
         raise ValueError(f"method is {method!r} and must be a name such as 'POST'")
-    _check_url(url)
+    _check_url(text_arg("url", url))
     pairs = tuple((headers or {}).items())
     for name, value in pairs:
         check_header(name, value)
@@ -115,15 +116,25 @@ def make_request(
         if _first(pairs, "content-type") is None:
             pairs += (("Content-Type", "application/json"),)
     else:
-        body = content.encode() if isinstance(content, str) else bytes(content or b"")
+        content = b"" if content is None else content
+        body = content.encode() if isinstance(content, str) else as_bytes("content", content)
     return Request(method.upper(), url, pairs, body)
+
+
+def text_arg(name: str, value: str) -> str:
+    """``value``, or TypeError."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return value
 
 
 def check_header(name: str, value: str) -> None:
     """Raises ValueError unless both may stand in an HTTP message."""
-    if not _TOKEN.fullmatch(name):
+    if not _TOKEN.fullmatch(text_arg("headers: a name", name)):
         raise ValueError(f"headers: {name!r} is no name of an HTTP header")
-    if not _HEADER_VALUE.fullmatch(value):  # not shown: it may be a secret
+    if not _HEADER_VALUE.fullmatch(
+        text_arg(f"headers: {name}", value)
+    ):  # not shown: it may be a secret
         raise ValueError(
             f"headers: the value of {name} must be printable Latin-1 without spaces at its ends"
         )
@@ -147,6 +158,16 @@ def _check_url(url: str) -> None:
 def _first(headers: Headers, wanted: str) -> str | None:
     wanted = wanted.lower()
     return next((value for name, value in headers if name.lower() == wanted), None)
+
+
+def check_where(where: ReturnedId | None) -> ReturnedId | None:
+    """``returned_id`` of the caller or of a call, or TypeError."""
+    if where is not None and not isinstance(where, str) and not callable(where):
+        raise TypeError(
+            f"returned_id must be a path such as 'data.id' or a function of the Answer, "
+            f"not {type(where).__name__}"
+        )
+    return where
 
 
 def find_id(answer: Answer, where: ReturnedId | None) -> str | None:

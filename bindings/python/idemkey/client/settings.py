@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -9,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 from uuid import uuid4
 
-from idemkey import DEFAULT_TTL, State, fingerprint
+from idemkey import DEFAULT_TTL, FOREVER, NotFoundError, State, fingerprint
 
 from .engine import settle
 from .intents import Done, Verdict, make_intent, stored_intent
-from .messages import Request, check_header, make_request
+from .messages import Request, check_header, check_where, make_request, text_arg
 from .policy import Retry, seconds_arg
 from .task import Rules, Task
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from idemkey import Record, Store
+    from idemkey.arguments import Bytes
 
     from .intents import Intent, Reconciled
     from .messages import Answer, ReturnedId
@@ -40,7 +42,7 @@ class RequestOptions(TypedDict, total=False):
     """The keyword arguments of `Caller.request`, which describes them."""
 
     json: object
-    content: bytes | str
+    content: Bytes | str
     headers: Mapping[str, str]
     key: str
     context: Mapping[str, Any]
@@ -86,7 +88,7 @@ class Settings(Generic[C, T]):
         sleep: Callable[[float], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not _API.fullmatch(api):
+        if not _API.fullmatch(text_arg("api", api)):
             raise ValueError(
                 f"api is {api!r} and must be 1 to 64 letters, digits, '.', '_' or '-': the name of "
                 f"the server's API, which keeps its keys apart from those of others"
@@ -96,17 +98,27 @@ class Settings(Generic[C, T]):
         check_header(header, "")
         retry = retry or Retry()
         seconds_arg("timeout", timeout, allow_zero=False)
+        if crash_grace is None:
+            crash_grace = 0.0 if server_idempotent else SETTLING_S
+        seconds_arg("crash_grace", crash_grace, allow_zero=True)
+        if server_retention != FOREVER:
+            seconds_arg("server_retention", server_retention, allow_zero=False)
         if server_idempotent and not server_retention > retry.deadline:
             raise ValueError(
                 f"server_retention is {server_retention} seconds and must be above the deadline of "
                 f"retry, {retry.deadline}: a key that the server has forgotten protects nothing"
             )
+        if reconcile is not None and not callable(reconcile):
+            raise TypeError(
+                f"reconcile must be a function of an Intent, not {type(reconcile).__name__}"
+            )
         self._prefix = f"client:{api}:".encode()
+        _check_ttl(store, self._prefix, ttl)
         self._server_idempotent = server_idempotent
         self._header = header
         self._quoted = quoted
         self._reconcile = reconcile
-        self._returned_id = returned_id
+        self._returned_id = check_where(returned_id)
         self._sleep = sleep
         self._transport = self._adapt(client)
         self._rules = Rules(
@@ -117,7 +129,7 @@ class Settings(Generic[C, T]):
             timeout=timeout,
             ttl=ttl,
             server_retention=server_retention,
-            crash_grace=_grace(crash_grace, server_idempotent),
+            crash_grace=crash_grace,
             secret_headers=frozenset(name.lower() for name in secret_headers),
             clock=clock,
         )
@@ -130,7 +142,7 @@ class Settings(Generic[C, T]):
 
         ``store.forget(caller.store_key(key))`` lets a key be used afresh.
         """
-        if not _KEY.fullmatch(key):
+        if not _KEY.fullmatch(text_arg("key", key)):
             raise ValueError(
                 f"key is {key!r} and must be 1 to 255 printable ASCII characters without spaces "
                 f"at its ends, as it is sent as a header"
@@ -171,7 +183,7 @@ class Settings(Generic[C, T]):
         url: str,
         *,
         json: object = None,
-        content: bytes | str | None = None,
+        content: Bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
         context: Mapping[str, Any] | None = None,
@@ -198,7 +210,7 @@ class Settings(Generic[C, T]):
             fingerprint=fingerprint(intent.method, intent.url, request.body),
             intent=intent,
             request=self._keyed(request, intent),
-            returned_id=returned_id or self._returned_id,
+            returned_id=check_where(returned_id) or self._returned_id,
             wait=wait,
         )
         self._transport.check(task.request)
@@ -236,7 +248,7 @@ class Settings(Generic[C, T]):
         return replace(request, headers=(*request.headers, (self._header, key)))
 
 
-def _grace(crash_grace: float | None, server_idempotent: bool) -> float:
-    if crash_grace is None:
-        return 0.0 if server_idempotent else SETTLING_S
-    return crash_grace
+def _check_ttl(store: Store, nobodys_key: bytes, ttl: float) -> None:
+    """Raises now what the store would raise when the operation has already happened."""
+    with contextlib.suppress(NotFoundError):
+        store.touch(nobodys_key, ttl)
