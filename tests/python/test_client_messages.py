@@ -206,7 +206,7 @@ class TestSecrets:
 
 class TestReturnedId:
     @pytest.mark.parametrize(
-        ("path", "body", "expected"),
+        ("where", "body", "expected"),
         [
             ("id", b'{"id": "p_1"}', "p_1"),
             ("_id", b'{"_id": 7}', "7"),
@@ -218,8 +218,8 @@ class TestReturnedId:
             ("id", b"no JSON \xff", None),
         ],
     )
-    def test_a_path(self, make, store, path, body, expected):
-        assert make(store, Answer(201, (), body), returned_id=path).post().returned_id == expected
+    def test_a_path(self, make, store, where, body, expected):
+        assert make(store, Answer(201, (), body), returned_id=where).post().returned_id == expected
 
     def test_a_function(self, make, store):
         where = Answer(201, (("Location", "/things/7"),))
