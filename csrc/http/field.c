@@ -71,13 +71,13 @@ enum idem__field_step idem__field_next(struct idem__span *rest, struct idem__fie
     if (!idem__field_name_ok(field->name)) {
         return FIELD_MALFORMED;
     }
-    for (size_t i = 0; i < field->value.len; i++) {
-        if (!is_value_char((unsigned char)field->value.at[i])) {
-            return FIELD_MALFORMED;
-        }
-    }
     const size_t taken = line.len + 2;
     *rest = idem__span(rest->at + taken, rest->len - taken);
+    for (size_t i = 0; i < field->value.len; i++) {
+        if (!is_value_char((unsigned char)field->value.at[i])) {
+            return FIELD_UNSAFE;
+        }
+    }
     return FIELD_GOT;
 }
 

@@ -13,7 +13,8 @@ struct idem__field {
 enum idem__field_step {
     FIELD_END = 0,
     FIELD_GOT = 1,
-    FIELD_MALFORMED = -1 /* no name, no colon, no CR LF, or a control character in it */
+    FIELD_UNSAFE = 2,    /* got, but its value has a control character in it */
+    FIELD_MALFORMED = -1 /* no name, no colon, or no CR LF */
 };
 
 /* Takes the next field off `rest`. */

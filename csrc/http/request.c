@@ -39,11 +39,12 @@ static bool is_json(struct idem__span content_type)
             idem__span_is_like(idem__span(content_type.at + len - suffix_len, suffix_len), suffix));
 }
 
-/* Reads a field that may carry the key; sets exchange->wrong if it does not name one, or another. */
-static void read_key(struct idem_http_exchange *exchange, const struct idem__field *field,
+/* Is it a field of the key? Reads it; sets exchange->wrong if it does not name one, or another. */
+static bool read_key(struct idem_http_exchange *exchange, const struct idem__field *field,
                      bool seen[], struct asked *asked)
 {
     const struct idem__policy *policy = exchange->policy;
+    bool is_key = false;
     for (size_t i = 0; i < policy->headers.count; i++) {
         if (!idem__span_is_like(field->name, policy->headers.at[i])) {
             continue;
@@ -58,11 +59,12 @@ static void read_key(struct idem_http_exchange *exchange, const struct idem__fie
                     memcmp(key.at, exchange->key.at, key.len) != 0)) {
             wrong = "differs between two headers that name it";
         }
-        seen[i] = asked->has_key = true;
+        seen[i] = asked->has_key = is_key = true;
         exchange->wrong = exchange->wrong ? exchange->wrong : wrong;
         idem__buffer_free(&exchange->key);
         exchange->key = key;
     }
+    return is_key;
 }
 
 /* Reads the fields. False: they are malformed. */
@@ -74,8 +76,10 @@ static bool read_fields(struct idem_http_exchange *exchange, struct idem__span f
     bool has_type = false;
     enum idem__field_step step;
     struct idem__field field;
-    while ((step = idem__field_next(&fields, &field)) == FIELD_GOT) {
-        read_key(exchange, &field, seen, asked);
+    while ((step = idem__field_next(&fields, &field)) > FIELD_END) {
+        if (!read_key(exchange, &field, seen, asked) && step == FIELD_UNSAFE) {
+            return false;
+        }
         if (policy->principal_header && idem__span_is_like(field.name, policy->principal_header)) {
             if (asked->has_principal) {
                 return false;

@@ -49,7 +49,7 @@ bool idem__stored_begin(struct idem__buffer *out, int32_t status, struct idem__s
     while ((step = idem__field_next(&rest, &field)) == FIELD_GOT) {
         has_connection = has_connection || idem__span_is_like(field.name, "connection");
     }
-    if (step == FIELD_MALFORMED || status < IDEM__STATUS_MIN || status > IDEM__STATUS_MAX ||
+    if (step != FIELD_END || status < IDEM__STATUS_MIN || status > IDEM__STATUS_MAX ||
         fields.len > UINT32_MAX) {
         return false;
     }
