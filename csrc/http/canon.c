@@ -3,57 +3,45 @@
 #include <jansson.h>
 #include <math.h>
 
-/* Every whole number up to it is a double, and is the only text that rounds to it. */
-#define WHOLE_MAX ((json_int_t)1 << 53)
+/* Every whole number up to it is a double, and no other whole number's text rounds to it. */
+#define WHOLE_MAX (((json_int_t)1 << 53) - 1)
 /* A page of memory of levels; jansson has a limit of its own, far above. */
 #define DEPTH_MAX 200
 
 static int add(const char *text, size_t len, void *out)
 {
     idem__buffer_add(out, text, len);
-    return 0;
+    return ((const struct idem__buffer *)out)->failed ? -1 : 0;
 }
 
-/* The number as it is written, or NULL if it has no place in a canonical form. New reference. */
-static json_t *number(const json_t *value)
-{
-    if (json_is_integer(value)) {
-        const json_int_t whole = json_integer_value(value);
-        return whole >= -WHOLE_MAX && whole <= WHOLE_MAX ? json_integer(whole) : NULL;
-    }
-    const double real = json_real_value(value);
-    if (!isfinite(real)) {
-        return NULL;
-    }
-    if (real != floor(real)) {
-        return json_real(real);
-    }
-    return fabs(real) <= (double)WHOLE_MAX ? json_integer((json_int_t)real) : NULL;
-}
+static bool is_whole(double real) { return real == floor(real); }
 
-/* Replaces the numbers below `value` by what they are written as. */
+/* Has every number in `value` a place in a canonical form, and is it not too deep? */
 /* NOLINTNEXTLINE(misc-no-recursion): a tree; no deeper than DEPTH_MAX */
-static bool settle(json_t *value, int depth)
+static bool has_form(json_t *value, int depth)
 {
     const char *name;
     size_t index;
     json_t *child;
-    if (depth > DEPTH_MAX) {
-        return false;
+    if (json_is_integer(value)) {
+        const json_int_t whole = json_integer_value(value);
+        return whole >= -WHOLE_MAX && whole <= WHOLE_MAX;
+    }
+    if (json_is_real(value)) {
+        const double real = json_real_value(value);
+        return isfinite(real) && (!is_whole(real) || fabs(real) <= (double)WHOLE_MAX);
     }
     if (json_is_object(value)) {
         json_object_foreach(value, name, child)
         {
-            if (json_is_number(child) ? json_object_set_new(value, name, number(child)) != 0
-                                      : !settle(child, depth + 1)) {
+            if (depth == DEPTH_MAX || !has_form(child, depth + 1)) {
                 return false;
             }
         }
     } else if (json_is_array(value)) {
         json_array_foreach(value, index, child)
         {
-            if (json_is_number(child) ? json_array_set_new(value, index, number(child)) != 0
-                                      : !settle(child, depth + 1)) {
+            if (depth == DEPTH_MAX || !has_form(child, depth + 1)) {
                 return false;
             }
         }
@@ -61,19 +49,68 @@ static bool settle(json_t *value, int depth)
     return true;
 }
 
-bool idem__canon_json(struct idem__span body, struct idem__buffer *out)
+static bool is_whole_real(const json_t *value)
 {
+    return json_is_real(value) && is_whole(json_real_value(value));
+}
+
+/* The integer that a whole number is written as. New reference; NULL: no memory. */
+static json_t *integer(const json_t *value)
+{
+    return json_integer((json_int_t)json_real_value(value));
+}
+
+/* Replaces the whole numbers with a fraction or an exponent below `value`. False: no memory. */
+/* NOLINTNEXTLINE(misc-no-recursion): a tree; no deeper than DEPTH_MAX */
+static bool settle(json_t *value)
+{
+    const char *name;
+    size_t index;
+    json_t *child;
+    if (json_is_object(value)) {
+        json_object_foreach(value, name, child)
+        {
+            if (is_whole_real(child) ? json_object_set_new(value, name, integer(child)) != 0
+                                     : !settle(child)) {
+                return false;
+            }
+        }
+    } else if (json_is_array(value)) {
+        json_array_foreach(value, index, child)
+        {
+            if (is_whole_real(child) ? json_array_set_new(value, index, integer(child)) != 0
+                                     : !settle(child)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+enum idem__canon idem__canon_json(struct idem__span body, struct idem__buffer *out)
+{
+    json_error_t error = {0};
+    const size_t before = out->len;
+    json_t *parsed = json_loadb(body.at ? body.at : "", body.len,
+                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (!parsed) {
+        /* Of some allocations that fail jansson says nothing; of all else it does. */
+        return json_error_code(&error) == json_error_unknown ||
+                       json_error_code(&error) == json_error_out_of_memory
+                   ? CANON_NO_MEMORY
+                   : CANON_NONE;
+    }
+    if (!has_form(parsed, 0)) {
+        json_decref(parsed);
+        return CANON_NONE;
+    }
     /* In an array of one, a number at the top is like any other. */
     json_t *holder = json_array();
-    json_t *parsed = json_loadb(body.at ? body.at : "", body.len,
-                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    const size_t before = out->len;
-    bool done = holder && json_array_append_new(holder, parsed) == 0 && settle(holder, 0) &&
-                json_dump_callback(holder, add, out, JSON_COMPACT | JSON_SORT_KEYS) == 0;
+    const bool done = json_array_append_new(holder, parsed) == 0 && settle(holder) &&
+                      json_dump_callback(holder, add, out, JSON_COMPACT | JSON_SORT_KEYS) == 0;
     json_decref(holder);
-    done = done && !out->failed;
     if (!done) {
         out->len = before;
     }
-    return done;
+    return done ? CANON_DONE : CANON_NO_MEMORY;
 }

@@ -4,17 +4,23 @@
 
 #include "http/bytes.h"
 
+enum idem__canon {
+    CANON_NONE = 0,      /* there is no canonical form: compare byte for byte */
+    CANON_DONE = 1,      /* it was written */
+    CANON_NO_MEMORY = -1 /* whether there is one is not known */
+};
+
 /*
  * Writes the canonical form of the JSON text `body` to `out`: members in the order of their names,
  * no space, one spelling of each string and number. Two texts have the same form just if they are
  * the same data by RFC 8785 (JSON Canonicalization Scheme); the form itself is our own, since nobody
- * else reads it: names are ordered by their UTF-8 bytes, a whole number of up to 2^53 has no
- * fraction, any other 17 digits.
+ * else reads it: names are ordered by their UTF-8 bytes, a whole number has no fraction, any other
+ * 17 digits.
  *
- * False: the text has no such form, and must be compared byte for byte. It is no JSON, has a name
- * twice in one object, a whole number above 2^53 (which a double would round, so that two amounts
- * would pass for one), a number that no double holds, or is nested too deeply.
+ * CANON_NONE: it is no JSON, has a name twice in one object, a whole number outside of +-(2^53 - 1)
+ * (which a double would round, so that two amounts would pass for one; RFC 7493, section 2.2), a
+ * number that no double holds, or is nested too deeply. `out` is then as before.
  */
-bool idem__canon_json(struct idem__span body, struct idem__buffer *out);
+enum idem__canon idem__canon_json(struct idem__span body, struct idem__buffer *out);
 
 #endif

@@ -11,11 +11,14 @@ static int end_digest(struct idem_http_exchange *exchange)
     struct idem__buffer *body = &exchange->body;
     if (exchange->is_json) {
         struct idem__buffer canonical = {0};
-        if (body->failed) {
+        const enum idem__canon form =
+            body->failed ? CANON_NO_MEMORY : idem__canon_json(idem__buffer_span(body), &canonical);
+        if (form == CANON_NO_MEMORY) {
+            idem__buffer_free(&canonical);
             errno = ENOMEM;
             return IDEM_ESYS;
         }
-        if (idem__canon_json(idem__buffer_span(body), &canonical)) {
+        if (form == CANON_DONE) {
             idem__digest_part(&exchange->digest, idem__text_span(data));
             idem__digest_piece(&exchange->digest, idem__buffer_span(&canonical));
         } else {
