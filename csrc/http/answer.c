@@ -77,8 +77,8 @@ static const char *message_of(struct idem_http_exchange *exchange, enum idem_htt
     idem__buffer_clear(text);
     idem__buffer_add_text(text, refusals[reason].message);
     if (reason == IDEM_HTTP_BAD_KEY) {
-        idem__buffer_format(text, " in %.100s %.100s (at most %lld characters)",
-                            policy->headers.at[0], exchange->wrong, (long long)policy->key_max);
+        idem__buffer_format(text, " in %.100s %.100s (at most %lld characters)", exchange->wrong_in,
+                            exchange->wrong, (long long)policy->key_max);
     } else if (reason == IDEM_HTTP_BAD_REQUEST) {
         idem__buffer_format(text, " %.200s", exchange->wrong);
     } else if (reason == IDEM_HTTP_TOO_LARGE) {
@@ -208,7 +208,7 @@ int idem__replay(struct idem_http_exchange *exchange, struct idem_http_decision 
 int idem_http_stored(const void *value, size_t len, struct idem_http_decision *decision)
 {
     struct idem__stored stored;
-    if (!value || !idem__decision_ok(decision)) {
+    if ((!value && len) || !idem__decision_ok(decision)) {
         return IDEM_EINVAL;
     }
     if (!idem__stored_read(idem__span(value, len), &stored)) {

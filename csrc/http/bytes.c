@@ -7,9 +7,14 @@
 
 #define BUFFER_FIRST_BYTES 256u
 
+bool idem__span_equals(struct idem__span a, struct idem__span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
 bool idem__span_is(struct idem__span span, const char *text)
 {
-    return span.len == strlen(text) && memcmp(span.at, text, span.len) == 0;
+    return idem__span_equals(span, idem__text_span(text));
 }
 
 bool idem__span_is_like(struct idem__span span, const char *text)
@@ -56,6 +61,16 @@ void idem__buffer_add_span(struct idem__buffer *buffer, struct idem__span span)
 void idem__buffer_add_text(struct idem__buffer *buffer, const char *text)
 {
     idem__buffer_add(buffer, text, strlen(text));
+}
+
+void idem__buffer_add_lower(struct idem__buffer *buffer, const char *text)
+{
+    const size_t start = buffer->len;
+    idem__buffer_add_text(buffer, text);
+    for (size_t i = start; i < buffer->len; i++) {
+        const char c = buffer->at[i];
+        buffer->at[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
 }
 
 void idem__buffer_format(struct idem__buffer *buffer, const char *format, ...)

@@ -34,6 +34,7 @@ static inline struct idem__span idem__buffer_span(const struct idem__buffer *buf
     return idem__span(buffer->at, buffer->len);
 }
 
+bool idem__span_equals(struct idem__span a, struct idem__span b);
 bool idem__span_is(struct idem__span span, const char *text);
 /* Letters of ASCII count without their case. */
 bool idem__span_is_like(struct idem__span span, const char *text);
@@ -43,6 +44,8 @@ bool idem__buffer_room(struct idem__buffer *buffer, size_t len);
 void idem__buffer_add(struct idem__buffer *buffer, const void *bytes, size_t len);
 void idem__buffer_add_span(struct idem__buffer *buffer, struct idem__span span);
 void idem__buffer_add_text(struct idem__buffer *buffer, const char *text);
+/* Letters of ASCII made small. */
+void idem__buffer_add_lower(struct idem__buffer *buffer, const char *text);
 /* Short texts only: at most IDEM__FORMAT_BYTES with the zero. */
 __attribute__((format(printf, 2, 3))) void idem__buffer_format(struct idem__buffer *buffer,
                                                                const char *format, ...);

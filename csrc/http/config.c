@@ -119,15 +119,12 @@ static bool read_route(idem_http *http, json_t *all, json_t *route, size_t index
 
 static void want(struct idem__buffer *wanted, const char *header)
 {
+    const size_t start = wanted->len;
     if (!header) {
         return;
     }
-    const size_t start = wanted->len, len = strlen(header) + 1;
-    idem__buffer_add(wanted, header, len);
-    for (size_t i = start; !wanted->failed && i < wanted->len; i++) {
-        const char c = wanted->at[i];
-        wanted->at[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
+    idem__buffer_add_lower(wanted, header);
+    idem__buffer_add(wanted, "", 1);
     for (size_t at = 0; !wanted->failed && at < start; at += strlen(wanted->at + at) + 1) {
         if (strcmp(wanted->at + at, wanted->at + start) == 0) {
             wanted->len = start; /* is there already */
@@ -147,7 +144,8 @@ static void collect(idem_http *http)
         for (size_t h = 0; h < policy->headers.count; h++) {
             want(&http->wanted, policy->headers.at[h]);
         }
-        want(&http->wanted, policy->principal_header);
+        want(&http->wanted,
+             policy->principal_by == PRINCIPAL_FIELD ? policy->principal_source : NULL);
         want(&http->wanted, "Content-Length");
         want(&http->wanted, policy->canonical_json ? "Content-Type" : NULL);
         http->wants_principal = http->wants_principal || policy->principal_by == PRINCIPAL_CALLER;

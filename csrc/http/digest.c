@@ -6,7 +6,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define PRINCIPAL_BYTES 16u
 #define HASHED_BYTES 32u
 #define BLAKE2B_KEY_BYTES 64u /* of the secret: as many as BLAKE2b takes */
 
@@ -76,13 +75,15 @@ void idem__digest_end(struct idem__digest *digest, uint8_t out[IDEM_FINGERPRINT_
     }
 }
 
-struct idem__span idem__basic_user(struct idem__span credential, struct idem__buffer *space)
+/* The user's name of Basic credentials, in `space`; empty if they are none, or have none. */
+static struct idem__span basic_user(struct idem__span credential, struct idem__buffer *space)
 {
     static const char scheme[] = "basic ";
     const size_t scheme_len = sizeof(scheme) - 1;
+    const struct idem__span none = {0};
     if (credential.len <= scheme_len ||
         !idem__span_is_like(idem__span(credential.at, scheme_len), scheme)) {
-        return credential;
+        return none;
     }
     struct idem__span token = idem__span(credential.at + scheme_len, credential.len - scheme_len);
     while (token.len && *token.at == ' ') {
@@ -90,17 +91,40 @@ struct idem__span idem__basic_user(struct idem__span credential, struct idem__bu
     }
     size_t len = 0;
     if (!idem__buffer_room(space, token.len + 1) ||
-        sodium_base642bin((unsigned char *)space->at + space->len, token.len + 1, token.at,
-                          token.len, NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) != 0) {
-        return credential;
+        sodium_base642bin((unsigned char *)space->at, token.len + 1, token.at, token.len, NULL,
+                          &len, NULL, sodium_base64_VARIANT_ORIGINAL) != 0) {
+        return none;
     }
-    const char *user = space->at + space->len;
-    const char *colon = memchr(user, ':', len);
-    if (!colon) {
-        return credential;
+    const char *colon = memchr(space->at, ':', len);
+    return colon ? idem__span(space->at, (size_t)(colon - space->at)) : none;
+}
+
+/* A name and a credential that spell the same are two principals, as are the values of two headers. */
+static bool digest_principal(const struct idem__principal *principal, const uint8_t *secret,
+                             uint8_t out[IDEM_FINGERPRINT_SIZE])
+{
+    static const char basic[] = "basic";
+    struct idem__digest digest;
+    struct idem__buffer source = {0}, space = {0};
+    struct idem__span user = {0};
+    idem__buffer_add_lower(&source, principal->source);
+    if (idem__span_is(idem__buffer_span(&source), "authorization")) {
+        user = basic_user(principal->value, &space);
     }
-    space->len += len;
-    return idem__span(user, (size_t)(colon - user));
+    idem__digest_begin(&digest, DIGEST_BLAKE2B, secret);
+    idem__digest_part(&digest, idem__buffer_span(&source));
+    if (user.len) {
+        idem__digest_part(&digest, idem__text_span(basic));
+    }
+    idem__digest_part(&digest, user.len ? user : principal->value);
+    idem__digest_end(&digest, out);
+    const bool done = !source.failed && !space.failed;
+    if (space.at) {
+        sodium_memzero(space.at, space.capacity); /* a password is in it */
+    }
+    idem__buffer_free(&source);
+    idem__buffer_free(&space);
+    return done;
 }
 
 static void add_part(struct idem__buffer *out, struct idem__span part)
@@ -116,10 +140,9 @@ void idem__scope_join(const struct idem__scope *scope, const uint8_t *secret,
     const size_t start = out->len;
     const char tag = KEY_JOINED;
     struct idem__span principal = {0};
-    unsigned char who[PRINCIPAL_BYTES];
-    if (scope->principal) {
-        (void)crypto_generichash(who, sizeof(who), (const unsigned char *)scope->principal->at,
-                                 scope->principal->len, secret, BLAKE2B_KEY_BYTES);
+    uint8_t who[IDEM_FINGERPRINT_SIZE];
+    if (scope->principal.source) {
+        out->failed = out->failed || !digest_principal(&scope->principal, secret, who);
         principal = idem__span((const char *)who, sizeof(who));
     }
     idem__buffer_add(out, &tag, 1);

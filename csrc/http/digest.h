@@ -31,19 +31,24 @@ void idem__digest_part(struct idem__digest *digest, struct idem__span part);
 void idem__digest_piece(struct idem__digest *digest, struct idem__span piece);
 void idem__digest_end(struct idem__digest *digest, uint8_t out[IDEM_FINGERPRINT_SIZE]);
 
-/* Who a credential of HTTP authentication stands for: its parts point into `credential` or `space`. */
-struct idem__span idem__basic_user(struct idem__span credential, struct idem__buffer *space);
+/* Who sends a request. */
+struct idem__principal {
+    const char *source;      /* what says it: a header's name, whose case does not count, or another
+                                text that is none; NULL: nothing does, one space for all */
+    struct idem__span value; /* of any bytes */
+};
 
 /* Which names a key has to itself: joined by idem__scope_join. */
 struct idem__scope {
-    const struct idem__span *principal; /* NULL: one space for all */
-    struct idem__span path, method;     /* empty where they do not count */
+    struct idem__principal principal;
+    struct idem__span path, method; /* empty where they do not count */
     struct idem__span key;
 };
 
 /*
  * Adds the store's key for a scope: no two scopes share one. The principal, which is often a secret,
- * is in it as a keyed digest only. What is longer than IDEM_KEY_MAX is replaced by its digest.
+ * is in it as a keyed digest only: of Basic credentials in "Authorization" the user's name counts
+ * (RFC 7617), unless it is empty; of all else the whole value. What is longer than IDEM_KEY_MAX is replaced by its digest.
  */
 void idem__scope_join(const struct idem__scope *scope, const uint8_t *secret,
                       struct idem__buffer *out);

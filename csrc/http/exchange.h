@@ -48,6 +48,7 @@ struct idem_http_exchange {
     struct idem__buffer text;   /* an answer's body */
     struct idem__buffer detail; /* what went wrong, for a log */
     const char *wrong;          /* what is wrong with the key or the request */
+    const char *wrong_in;       /* the header that carries that key */
     char key_hash[IDEM_HTTP_HASH_CHARS + 1];
 
     bool is_json;

@@ -100,7 +100,7 @@ struct idem_http_decision {
     size_t body_len;
     const char *profile; /* the profile's name, and the route's pattern or "", zero-terminated */
     const char *route;
-    const char *key; /* as the request gave it; do not log it */
+    const char *key; /* as its rule reads it (quotes off, a UUID in small letters); do not log it */
     size_t key_len;
     const char *key_hash; /* IDEM_HTTP_HASH_CHARS hex digits, zero-terminated; "" without a key */
     const char *detail;   /* for a log: what failed, zero-terminated; "" if nothing did */
@@ -130,9 +130,9 @@ int idem_http_wants_principal(const idem_http *http);
 
 /*
  * Begins an exchange: `path` is as on the request line, without the query, which comes without its
- * "?" (query_len 0: none); `fields` are header fields. The principal, of any bytes, is looked at only
- * where idem_http_wants_principal. Decides PASS, NEED_BODY or REJECT. All is copied.
- * IDEM_ESYS: no memory, and *exchange is NULL.
+ * "?" (query_len 0: none); `fields` are header fields. The principal, of any bytes (none: nobody is
+ * told), is looked at only where idem_http_wants_principal. Decides PASS (*exchange is NULL, for there
+ * is nothing more to ask), NEED_BODY or REJECT. All is copied. IDEM_ESYS: no memory, *exchange is NULL.
  */
 int idem_http_begin(idem_http *http, const char *method, size_t method_len, const char *path,
                     size_t path_len, const char *query, size_t query_len, const char *fields,

@@ -16,7 +16,6 @@
 #define STATUS_FIRST 400LL
 #define STATUS_LAST 499LL
 #define ANY_METHOD "*"
-#define PRINCIPAL_BY_CALLER "@caller"
 #define SHOWN_CHARS 60 /* of a wrong value */
 
 /* How a member is read. */
@@ -237,19 +236,16 @@ static bool read_number(const struct member *member, const json_t *value, int64_
 
 static bool read_principal(const json_t *value, struct idem__policy *policy)
 {
-    policy->principal_header = NULL;
+    const char *text = text_of(value);
     if (json_is_null(value) || json_is_false(value)) {
         policy->principal_by = PRINCIPAL_NONE;
+        policy->principal_source = NULL;
         return true;
     }
-    const char *text = text_of(value);
-    if (text && strcmp(text, PRINCIPAL_BY_CALLER) == 0) {
-        policy->principal_by = PRINCIPAL_CALLER;
-        return true;
-    }
-    policy->principal_by = PRINCIPAL_FIELD;
-    policy->principal_header = header_of(value);
-    return policy->principal_header != NULL;
+    const bool caller = text && strcmp(text, IDEM__BY_CALLER) == 0;
+    policy->principal_by = caller ? PRINCIPAL_CALLER : PRINCIPAL_FIELD;
+    policy->principal_source = caller ? text : header_of(value);
+    return policy->principal_source != NULL;
 }
 
 static bool read_member(const struct member *member, json_t *value, struct idem__policy *policy,

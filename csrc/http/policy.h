@@ -21,6 +21,7 @@ enum idem__principal_by {
     PRINCIPAL_FIELD = 1, /* a request header's value */
     PRINCIPAL_CALLER = 2 /* the engine's caller gives it */
 };
+#define IDEM__BY_CALLER "@caller" /* is no header's name */
 
 enum idem__key_scope { SCOPE_ACCOUNT = 0, SCOPE_ENDPOINT = 1, SCOPE_ENDPOINT_METHOD = 2 };
 
@@ -39,8 +40,8 @@ struct idem__policy {
     struct idem__texts headers;    /* that carry the key */
     struct idem__texts methods;    /* of one "*": all */
     struct idem__texts applies_to; /* patterns; with none of them: everywhere */
-    const char *principal_header;
-    const char *replay_marker; /* NULL: none; as the next */
+    const char *principal_source;  /* a header's name, IDEM__BY_CALLER, or NULL */
+    const char *replay_marker;     /* NULL: none; as the next */
     const char *retention_header;
     const char *conflict_code;
     const char *bad_key_message;

@@ -11,8 +11,9 @@
 /* What the fields of a request say, as far as the policy asks. */
 struct asked {
     bool has_key;
-    bool has_principal;
-    struct idem__span principal;
+    bool seen_principal;
+    struct idem__span principal; /* empty: nobody is told */
+    const char *bad;             /* what is wrong with the request, NULL if nothing is */
 };
 
 static const struct idem__policy *policy_of(const idem_http *http, struct idem__span method,
@@ -55,19 +56,41 @@ static bool read_key(struct idem_http_exchange *exchange, const struct idem__fie
         if (seen[i]) {
             wrong = "is given twice";
         } else if (!wrong && asked->has_key && !exchange->wrong &&
-                   (key.len != exchange->key.len ||
-                    memcmp(key.at, exchange->key.at, key.len) != 0)) {
+                   !idem__span_equals(idem__buffer_span(&key), idem__buffer_span(&exchange->key))) {
             wrong = "differs between two headers that name it";
         }
         seen[i] = asked->has_key = is_key = true;
-        exchange->wrong = exchange->wrong ? exchange->wrong : wrong;
+        if (wrong && !exchange->wrong) {
+            exchange->wrong = wrong;
+            exchange->wrong_in = policy->headers.at[i];
+        }
+        key.failed = key.failed || exchange->key.failed;
         idem__buffer_free(&exchange->key);
         exchange->key = key;
     }
     return is_key;
 }
 
-/* Reads the fields. False: they are malformed. */
+static void read_principal(const struct idem__field *field, struct asked *asked)
+{
+    if (asked->seen_principal) {
+        asked->bad = "has two headers that say who sends it";
+    }
+    asked->seen_principal = true;
+    asked->principal = field->value;
+}
+
+static void read_length(struct idem_http_exchange *exchange, const struct idem__field *field,
+                        struct asked *asked)
+{
+    const int64_t length = idem__field_number(field->value);
+    if (length < 0 || (exchange->content_length >= 0 && exchange->content_length != length)) {
+        asked->bad = "has a Content-Length that is not one decimal number";
+    }
+    exchange->content_length = length;
+}
+
+/* Reads the fields. False: they are malformed, and no more of them is known. */
 static bool read_fields(struct idem_http_exchange *exchange, struct idem__span fields,
                         struct asked *asked)
 {
@@ -78,20 +101,14 @@ static bool read_fields(struct idem_http_exchange *exchange, struct idem__span f
     struct idem__field field;
     while ((step = idem__field_next(&fields, &field)) > FIELD_END) {
         if (!read_key(exchange, &field, seen, asked) && step == FIELD_UNSAFE) {
-            return false;
+            asked->bad = "has a control character in a header";
         }
-        if (policy->principal_header && idem__span_is_like(field.name, policy->principal_header)) {
-            if (asked->has_principal) {
-                return false;
-            }
-            asked->has_principal = field.value.len > 0;
-            asked->principal = field.value;
+        if (policy->principal_by == PRINCIPAL_FIELD &&
+            idem__span_is_like(field.name, policy->principal_source)) {
+            read_principal(&field, asked);
         }
         if (idem__span_is_like(field.name, "content-length")) {
-            exchange->content_length = idem__field_number(field.value);
-            if (exchange->content_length < 0) {
-                return false;
-            }
+            read_length(exchange, &field, asked);
         } else if (idem__span_is_like(field.name, "content-type")) {
             has_type = true;
             exchange->is_json = is_json(field.value);
@@ -101,23 +118,43 @@ static bool read_fields(struct idem_http_exchange *exchange, struct idem__span f
     return step == FIELD_END;
 }
 
+/* What the fields alone decide; NO_REASON: nothing. */
+static enum idem_http_reason judge(struct idem_http_exchange *exchange, bool readable,
+                                   const struct asked *asked)
+{
+    const struct idem__policy *policy = exchange->policy;
+    if (readable && !asked->has_key) {
+        return IDEM_HTTP_NO_KEY;
+    }
+    if (exchange->wrong) {
+        exchange->key.len = 0; /* half of one is none */
+    }
+    if (!readable || asked->bad) {
+        exchange->wrong = readable ? asked->bad : "has a malformed header";
+        return IDEM_HTTP_BAD_REQUEST;
+    }
+    if (exchange->wrong) {
+        return IDEM_HTTP_BAD_KEY;
+    }
+    if (policy->principal_by != PRINCIPAL_NONE && !asked->principal.len) {
+        return IDEM_HTTP_NO_PRINCIPAL;
+    }
+    return exchange->content_length > policy->max_request_bytes ? IDEM_HTTP_TOO_LARGE
+                                                                : IDEM_HTTP_NO_REASON;
+}
+
 /* The key's name in the store, and the fingerprint's first parts. */
 static void set_out(struct idem_http_exchange *exchange, const struct asked *asked,
                     struct idem__span method, struct idem__span path, struct idem__span query)
 {
     const struct idem__policy *policy = exchange->policy;
-    struct idem__buffer space = {0};
     const struct idem__span none = {0};
-    const struct idem__span who = policy->principal_by == PRINCIPAL_FIELD
-                                      ? idem__basic_user(asked->principal, &space)
-                                      : asked->principal;
-    const struct idem__scope scope = {
-        .principal = policy->principal_by == PRINCIPAL_NONE ? NULL : &who,
-        .path = policy->key_scope == SCOPE_ACCOUNT ? none : path,
-        .method = policy->key_scope == SCOPE_ENDPOINT_METHOD ? method : none,
-        .key = idem__buffer_span(&exchange->key)};
+    const struct idem__scope scope = {.principal = {policy->principal_source, asked->principal},
+                                      .path = policy->key_scope == SCOPE_ACCOUNT ? none : path,
+                                      .method = policy->key_scope == SCOPE_ENDPOINT_METHOD ? method
+                                                                                           : none,
+                                      .key = idem__buffer_span(&exchange->key)};
     idem__scope_join(&scope, exchange->http->secret, &exchange->name);
-    idem__buffer_free(&space);
     exchange->name_len = exchange->name.len;
     if (policy->hold) { /* whoever resolves it must know what it was */
         idem__buffer_add_span(&exchange->name, method);
@@ -175,33 +212,27 @@ int idem_http_begin(idem_http *http, const char *method, size_t method_len, cons
     struct asked asked = {0};
     const bool readable = read_fields(exchange, idem__span(fields, fields_len), &asked);
     if (policy->principal_by == PRINCIPAL_CALLER && principal_len >= 0) {
-        asked.has_principal = true;
         asked.principal = idem__span(principal, (size_t)principal_len);
     }
-    enum idem_http_reason reason = IDEM_HTTP_NO_REASON;
-    if (!readable) {
-        exchange->wrong = "has a malformed header, or one twice that may be there once";
-        reason = IDEM_HTTP_BAD_REQUEST;
-    } else if (!asked.has_key) {
-        reason = IDEM_HTTP_NO_KEY;
-    } else if (exchange->wrong) {
-        reason = IDEM_HTTP_BAD_KEY;
-    } else if (policy->principal_by != PRINCIPAL_NONE && !asked.has_principal) {
-        reason = IDEM_HTTP_NO_PRINCIPAL;
-    } else if (exchange->content_length > policy->max_request_bytes) {
-        reason = IDEM_HTTP_TOO_LARGE;
-    }
+    const enum idem_http_reason reason = judge(exchange, readable, &asked);
     if (reason == IDEM_HTTP_NO_KEY && !policy->required) {
         idem_http_free(exchange);
         idem__decide_alone(decision, IDEM_HTTP_PASS, reason, policy);
         return IDEM_OK;
     }
-    *begun = exchange;
-    if (reason != IDEM_HTTP_NO_REASON) {
-        return idem__refuse(exchange, decision, reason);
+    int status;
+    if (reason == IDEM_HTTP_NO_REASON) {
+        set_out(exchange, &asked, verb, where, idem__span(query, query_len));
+        status = idem__decide_as(exchange, decision, IDEM_HTTP_NEED_BODY, IDEM_HTTP_NO_REASON);
+    } else {
+        status = idem__refuse(exchange, decision, reason);
     }
-    set_out(exchange, &asked, verb, where, idem__span(query, query_len));
-    return idem__decide_as(exchange, decision, IDEM_HTTP_NEED_BODY, IDEM_HTTP_NO_REASON);
+    if (status) {
+        idem_http_free(exchange);
+        exchange = NULL;
+    }
+    *begun = exchange;
+    return status;
 }
 
 int idem_http_body(idem_http_exchange *exchange, const void *piece, size_t len,
