@@ -26,20 +26,29 @@ static bool next_segment(struct idem__span *path, struct idem__span *segment)
 const char *idem__pattern_wrong(const char *pattern)
 {
     const char *path;
-    struct idem__span methods = split(pattern, &path), method, segment;
-    while (idem__field_list_next(&methods, &method)) {
-        if (!idem__method_ok(method)) {
-            return "has a method that is none (they are in capitals): write \"POST /path\" or "
-                   "\"POST,PUT /path\"";
+    const struct idem__span methods = split(pattern, &path);
+    struct idem__span rest = methods, method, segment;
+    bool good = path == pattern || (methods.len && methods.at[methods.len - 1] != ',');
+    while (idem__field_list_next(&rest, &method)) {
+        good = good && idem__method_ok(method);
+        if (idem__span_is(method, "*")) {
+            return "has * as a method: leave the methods out to have them all";
         }
+    }
+    if (!good) {
+        return "has a method that is none (they are in capitals): write \"POST /path\" or "
+               "\"POST,PUT /path\"";
     }
     if (*path != '/') {
         return "has no path that begins with a slash: write \"POST /path\" or \"/path\"";
     }
-    if (strpbrk(path, " ?#")) {
-        return "has a space, ? or # in its path, which a request's path never has";
+    for (const char *c = path; *c; c++) {
+        if (*c <= ' ' || *c > '~' || *c == '?' || *c == '#') {
+            return "has a character in its path that a request's path never has: write it "
+                   "percent-encoded, and no query";
+        }
     }
-    struct idem__span rest = idem__text_span(path);
+    rest = idem__text_span(path);
     while (next_segment(&rest, &segment)) {
         const bool any = idem__span_is(segment, "*");
         const bool all = idem__span_is(segment, "**") && !rest.len;
@@ -54,7 +63,7 @@ bool idem__pattern_has_method(struct idem__span list, struct idem__span method)
 {
     struct idem__span listed;
     while (idem__field_list_next(&list, &listed)) {
-        if (listed.len == method.len && memcmp(listed.at, method.at, method.len) == 0) {
+        if (idem__span_equals(listed, method)) {
             return true;
         }
     }
@@ -78,9 +87,7 @@ bool idem__pattern_matches(const char *pattern, struct idem__span method, struct
             return false;
         }
         const bool fits =
-            idem__span_is(wanted, "*")
-                ? segment.len > 0
-                : wanted.len == segment.len && memcmp(wanted.at, segment.at, wanted.len) == 0;
+            idem__span_is(wanted, "*") ? segment.len > 0 : idem__span_equals(wanted, segment);
         if (!fits) {
             return false;
         }
