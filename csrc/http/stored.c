@@ -50,7 +50,7 @@ bool idem__stored_begin(struct idem__buffer *out, int32_t status, struct idem__s
         has_connection = has_connection || idem__span_is_like(field.name, "connection");
     }
     if (step != FIELD_END || status < IDEM__STATUS_MIN || status > IDEM__STATUS_MAX ||
-        fields.len > UINT32_MAX) {
+        fields.len > UINT32_MAX / 2) { /* written out they may be longer */
         return false;
     }
     idem__buffer_add(out, head, sizeof(head));

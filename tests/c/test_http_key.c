@@ -112,21 +112,24 @@ static void a_key_has_its_longest(void)
     CHECK(strstr(read_as(KEY_SF, 3, "\"abcd\"", NULL), "too long") != NULL);
 }
 
-/* However a block is cut or a byte of it changed: each field lies within it, and has no control character. */
+/* However a block is cut or a byte of it changed: each field lies within it, and a control character is told. */
 static void check_block(const char *at, size_t len)
 {
     struct idem__span rest = idem__span(at, len);
     struct idem__field field;
     enum idem__field_step step;
     size_t left = len;
-    while ((step = idem__field_next(&rest, &field)) == FIELD_GOT) {
+    while ((step = idem__field_next(&rest, &field)) > FIELD_END) {
+        bool safe = true;
         CHECK(rest.len < left && rest.at + rest.len == at + len);
         CHECK(field.name.at >= at && field.name.at + field.name.len < rest.at);
         CHECK(field.value.at > field.name.at && field.value.at + field.value.len < rest.at);
         CHECK(idem__field_name_ok(field.name));
         for (size_t i = 0; i < field.value.len; i++) {
-            CHECK((unsigned char)field.value.at[i] >= ' ' || field.value.at[i] == '\t');
+            safe = safe && ((unsigned char)field.value.at[i] >= ' ' || field.value.at[i] == '\t') &&
+                   field.value.at[i] != 0x7f;
         }
+        CHECK(safe == (step == FIELD_GOT));
         left = rest.len;
     }
     CHECK(step != FIELD_END || rest.len == 0);
@@ -161,10 +164,10 @@ static void fields_are_taken_off_their_block(void)
 static void malformed_blocks_are_refused(void)
 {
     static const char *const malformed[] = {
-        "A: 1",         "A: 1\n",      "A: 1\r",         "\r\n",       "\n",
-        "A\r\n",        ": 1\r\n",     "A : 1\r\n",      " A: 1\r\n",  "A: 1\r\n B: 2\r\n",
-        "A: 1\x01\r\n", "A: \x7f\r\n", "A: 1\rX: 2\r\n", "A(: 1\r\n",  "\xc3\xa9: 1\r\n",
-        "A: 1\r\n\r\n", "A: 1\r\nB",   "A: 1\n\r\n",     "A: 1\r\r\n", "A: 1\nB: 2\r\n",
+        "A: 1",           "A: 1\n",          "A: 1\r",       "\r\n",      "\n",
+        "A\r\n",          ": 1\r\n",         "A : 1\r\n",    " A: 1\r\n", "A: 1\r\n B: 2\r\n",
+        "A(: 1\r\n",      "\xc3\xa9: 1\r\n", "A: 1\r\n\r\n", "A: 1\r\nB", "A: 1\n\r\n",
+        "A: 1\nB: 2\r\n",
     };
     for (size_t i = 0; i < sizeof(malformed) / sizeof(*malformed); i++) {
         struct idem__span rest = text(malformed[i]);
@@ -176,9 +179,20 @@ static void malformed_blocks_are_refused(void)
             TEST_FAIL("taken for fields: %s", malformed[i]);
         }
     }
-    struct idem__span zero = idem__span("A: \0\r\n", 6);
+}
+
+static void control_characters_are_told(void)
+{
+    static const char *const unsafe[] = {"A: 1\x01\r\n", "A: \x7f\r\n", "A: 1\rX: 2\r\n",
+                                         "A: 1\r\r\n", "A: \x1b[0m\r\n"};
     struct idem__field field;
-    CHECK_INT(idem__field_next(&zero, &field), FIELD_MALFORMED);
+    for (size_t i = 0; i < sizeof(unsafe) / sizeof(*unsafe); i++) {
+        struct idem__span rest = text(unsafe[i]);
+        CHECK_INT(idem__field_next(&rest, &field), FIELD_UNSAFE);
+        CHECK_INT(idem__field_next(&rest, &field), FIELD_END);
+    }
+    struct idem__span zero = idem__span("A: \0\r\n", 6);
+    CHECK_INT(idem__field_next(&zero, &field), FIELD_UNSAFE);
 }
 
 static void lengths_are_decimal_numbers(void)
@@ -282,6 +296,7 @@ int main(void)
                                     TEST(a_key_has_its_longest),
                                     TEST(fields_are_taken_off_their_block),
                                     TEST(malformed_blocks_are_refused),
+                                    TEST(control_characters_are_told),
                                     TEST(lengths_are_decimal_numbers),
                                     TEST(patterns_match_whole_paths),
                                     TEST(wrong_patterns_are_told),
