@@ -99,7 +99,7 @@ def _read(raw):
         }
         for number, variant in enumerate(raw.get("each_config", [raw])):
             yield Scenario(
-                name=f"{name}-{number}" if "each_config" in raw else name,
+                name=f"{name}#{number}" if "each_config" in raw else name,
                 profile=profile,
                 shows=raw["shows"],
                 case=raw["case"],
@@ -125,9 +125,11 @@ def load():
 SCENARIOS = load()
 
 
-def played_on(kind):
-    """Those that a target of the kind offers all for."""
-    return [each for each in SCENARIOS if each.steps and each.needs <= kind.offers]
+def played_on(offers):
+    """Those that a target which offers these things can play."""
+    return [each for each in SCENARIOS if each.steps and each.needs <= offers]
 
 
+#: Those that wait for time to pass.
+SLOW = [each for each in SCENARIOS if "time" in each.needs]
 REFUSED = [scenario for scenario in SCENARIOS if scenario.refused]
