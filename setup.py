@@ -9,10 +9,11 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
-HEADERS = ("urcu-bp.h", "xxhash.h", "Python.h")
+HEADERS = ("urcu-bp.h", "xxhash.h", "jansson.h", "sodium.h", "Python.h")
 PACKAGES = (
-    "Debian and Ubuntu: apt install gcc libc6-dev liburcu-dev libxxhash-dev python3-dev; "
-    "Fedora: dnf install gcc userspace-rcu-devel xxhash-devel python3-devel"
+    "Debian and Ubuntu: apt install gcc libc6-dev liburcu-dev libxxhash-dev libjansson-dev "
+    "libsodium-dev python3-dev; Fedora: dnf install gcc userspace-rcu-devel xxhash-devel "
+    "jansson-devel libsodium-devel python3-devel"
 )
 
 

@@ -18,8 +18,8 @@ async def handler(scene, scope, receive, send):
     if do.block and not do.block_at:
         await wait(scene, do.block)
     do.fail_now("early", run)
-    claim = scope.get("extensions", {}).get("idemkey.claim")
-    fields, body = do.answer(do.resource(run, scope["path"], taken, claim))
+    scope["idemkey.unrouted"] = do.unrouted
+    fields, body = do.answer(do.resource(run, scope["path"], taken, scope.get("idemkey.claim")))
     fields.append(("X-Handler", f"{scene.name}.{run}"))
     if scope["method"] == "HEAD":
         body = b""

@@ -19,6 +19,7 @@ def handler(scene, environ, start_response):
     if do.block and not do.block_at:
         wait(scene, do.block)
     do.fail_now("early", run)
+    environ["idemkey.unrouted"] = do.unrouted
     resource = do.resource(run, environ["PATH_INFO"], taken, environ.get("idemkey.claim"))
     fields, body = do.answer(resource)
     fields.append(("X-Handler", f"{scene.name}.{run}"))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import idemkey
-from idemkey import ClaimOptions, Outcome, State, webhooks
+from idemkey import ClaimOptions, Outcome, State, http, webhooks, wsgi
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 version: str = idemkey.__version__
 ttl: float = idemkey.DEFAULT_TTL
@@ -145,6 +149,50 @@ def consuming(store: idemkey.Store) -> None:
         print(seconds)
     except (webhooks.HeldDeliveryError, webhooks.EmptyKeyError):
         pass
+
+
+def serving(store: idemkey.Store, app: WSGIApplication) -> WSGIApplication:
+    def watch(event: http.Event) -> None:
+        print(event.profile, event.route, event.action, event.reason, event.status)
+        print(event.outcome, event.attempt, event.id, event.key, event.detail)
+
+    def who(environ: dict[str, str]) -> str | None:
+        return environ.get("REMOTE_USER")
+
+    middleware = wsgi.IdempotencyMiddleware(
+        app, store, profile="stripe", principal=who, ttl=60, observer=watch, log_keys=True
+    )
+    counts: dict[str, dict[str, int]] = middleware.engine.counts
+    print(counts, wsgi.CLAIM, wsgi.UNROUTED)
+    return middleware
+
+
+def deciding(store: idemkey.Store) -> tuple[int, bytes]:
+    engine = http.Engine(
+        store, principal="Authorization", routes=[{"match": "/a", "wait": 1}], config={"ttl": 60}
+    )
+    names: tuple[str, ...] = engine.wanted
+    exchange: http.Exchange = engine.begin(b"POST", b"/a", b"", b"", engine.caller(names))
+    exchange.feed(b"body")
+    action: http.Action = exchange.decide()
+    if action is http.Action.WAIT:
+        seconds: float = exchange.retry_after
+        action = exchange.wait(seconds)
+    if action is http.Action.RUN:
+        claim: tuple[Outcome | None, int, str] = (exchange.outcome, exchange.attempt, exchange.id)
+        flags: tuple[bool, bool, bool] = (exchange.won, exchange.reconcile, exchange.strip)
+        print(claim, flags, exchange.expires_in)
+        try:
+            exchange.response(200, b"", unrouted=False)
+            exchange.data(b"body")
+            exchange.finish()
+        except BaseException as error:
+            exchange.abort(error)
+        exchange.close()
+        exchange.respond(200, b"", b"body", unrouted=True)
+    reason: http.Reason = exchange.reason
+    print(reason is http.Reason.KEPT, exchange.fields)
+    return exchange.status, exchange.body
 
 
 def failing(store: idemkey.Store) -> None:

@@ -1,462 +1,370 @@
-"""A WSGI middleware that runs each request with an ``Idempotency-Key`` once.
+"""A WSGI middleware that runs each request with an idempotency key once.
 
 The first request with a key runs the application; its response is recorded in the store before
 the first byte goes out, and every later request with that key, from any worker process, gets the
-same response with ``Idempotent-Replayed: true``. What the callers of one principal do is never
-shown to another.
+same response. What exactly an API promises is a profile: docs/http.md. The store and the middleware
+may be made before or after a server forks its workers; no hook is needed.
 
-===============================================  ==================================================
-request                                          answer
-===============================================  ==================================================
-without the header, or with a safe method        the application's, untouched
-bad key, no principal, body cut short            400, nothing runs
-body above ``max_request_bytes``                 413, nothing runs
-key used with another method, path, query, body  422, nothing runs
-key being run by a living worker                 after ``wait`` seconds at most: 409, Retry-After
-key done                                         the recorded response
-key done, its response not kept, or damaged      409 that says so, nothing runs
-key of a worker that died, ``on_crash="hold"``   409 until a person resolves it
-store full or broken                             503, nothing runs
-===============================================  ==================================================
-
-A response that decides nothing about the operation (5xx, 401, 429, ...) and an exception give the
-key back, so that a retry runs again. A worker that exits or is killed leaves the outcome unknown:
-the next retry runs with ``environ["idemkey.claim"].outcome`` equal to ``Outcome.RECLAIMED``, and
-the application must look at what the earlier attempt did before it acts again.
+A handler finds its claim in ``environ["idemkey.claim"]``: see `idemkey.http.Exchange`. Where its
+``reconcile`` is true, a worker died at an earlier attempt, and the handler must look at what that
+one did before it acts.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import logging
-import re
+from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
-from idemkey import Claim, Error, Outcome, Store, TooBigError, fingerprint
+from .http import Action, Engine, Exchange
+from .http.config import UNSET
+from .http.fields import (
+    headers_of,
+    raw_path,
+    request_fields,
+    response_fields,
+    status_line,
+    without,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
-    from typing import IO, Literal, Optional, Union
+    from typing import IO, Union
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from .http.engine import Principal
+    from .http.fields import Headers
+    from .store import Store
 
     ExcInfo = Union[
         tuple[type[BaseException], BaseException, TracebackType], tuple[None, None, None]
     ]
-    Headers = list[tuple[str, str]]
-    Principal = Union[str, Callable[[WSGIEnvironment], Optional[str]], None]
 
-__all__ = ["IdempotencyMiddleware"]
+__all__ = ["CLAIM", "UNROUTED", "IdempotencyMiddleware"]
 
-CLAIM_VARIABLE = "idemkey.claim"
-UNSAFE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
-KEY_MAX_CHARS = 255  # what the public APIs with such keys accept
-STORE_KEY_MAX_BYTES = 1024
-DAY_S = 86400.0
-BODY_MAX_BYTES = 1 << 20  # as much as the store keeps by default; it is held in memory
-READ_CHUNK_BYTES = 1 << 16
-LENGTH_PREFIX_BYTES = 4
-RETRY_AFTER_S = "1"
-FIRST_SERVER_ERROR = 500
-# These say "not now" or "not you"; whether the operation happens is left to a later request.
-UNDECIDED_STATUSES = frozenset({401, 403, 405, 407, 408, 421, 425, 426, 429})
-# Of one connection or one moment; a replay has its own.
-HEADERS_NOT_KEPT = frozenset(
-    {
-        "connection",
-        "date",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "www-authenticate",
-    }
-)
-# An empty value can't be a recorded response, so it says that the response was not kept.
-NOT_KEPT = b""
+#: Where a handler finds its claim. Without a key it is not there.
+CLAIM: Final = "idemkey.claim"
+#: Set to true by what knows that a 404 came from routing, so that it decides nothing. Flask's 404s
+#: are seen without.
+UNROUTED: Final = "idemkey.unrouted"
 
-_log = logging.getLogger(__name__)
-_STATUS = re.compile(r"[1-9][0-9]{2}(?: |$)")
-_LINE_BREAKERS = frozenset("\r\n\0")
+_PIECE_BYTES: Final = 1 << 16
+_NOT_FOUND: Final = "404"
+_KEEP: Final = "x-idemkey-keep"
+# Headers that say what the body is, not whose request it is; CGI has names of its own for them.
+_ABOUT_BODY: Final = {"content-length": "CONTENT_LENGTH", "content-type": "CONTENT_TYPE"}
 
 
 class IdempotencyMiddleware:
     """Run each request of ``app`` that carries an idempotency key once.
 
-    - ``app``: the WSGI application.
-    - ``store``: the ``idemkey.Store`` that all worker processes share.
-    - ``principal``: who the caller is, so that callers can't meet in one key: the name of a
-      request header (``"Authorization"``), a function of the environ that returns a string or
-      ``None`` (unknown: 400), or an explicit ``None`` where there is one caller only.
-    - ``header``: the request header that carries the key.
-    - ``methods``: the methods it applies to; others pass through.
-    - ``ttl``: seconds that a key is retained, or ``idemkey.FOREVER``.
-    - ``wait``: seconds that a duplicate sleeps for the first request's response before it gets
-      409. A waiting request occupies its worker thread.
-    - ``on_crash``: ``"reclaim"``: a retry after a worker's death runs again and must reconcile;
-      ``"hold"``: it is refused until a person resolves the key.
-    - ``max_request_bytes``, ``max_response_bytes``: bodies held in memory. A larger request gets
-      413; a larger response is streamed, and a retry of it gets 409.
+    Args:
+        app: the WSGI application.
+        store: the ``idemkey.Store`` that all worker processes share.
+        profile, principal, options: those of `idemkey.http.Engine`; a function as principal is
+            given the environ.
 
-    Example::
-
-        store = idemkey.Store("/dev/shm/payouts.idem")
-        app.wsgi_app = IdempotencyMiddleware(app.wsgi_app, store, principal="Authorization")
+    >>> def app(environ, start_response):
+    ...     start_response("201 Created", [("Location", "/payouts/7")])
+    ...     return [b"paid"]
+    >>> app = IdempotencyMiddleware(app, store, profile="stripe", principal="Authorization")
+    >>> app.engine.counts
+    {'stripe': {}}
     """
+
+    engine: Engine
+    """The engine; its ``counts`` tell how requests fared."""
 
     def __init__(
         self,
         app: WSGIApplication,
         store: Store,
         *,
-        principal: Principal,
-        header: str = "Idempotency-Key",
-        methods: Collection[str] = UNSAFE_METHODS,
-        ttl: float = DAY_S,
-        wait: float = 0.0,
-        on_crash: Literal["reclaim", "hold"] = "reclaim",
-        max_request_bytes: int = BODY_MAX_BYTES,
-        max_response_bytes: int = BODY_MAX_BYTES,
+        profile: str | None = None,
+        principal: Principal = UNSET,
+        **options: Any,
     ) -> None:
-        if isinstance(methods, str):
-            raise TypeError(f"methods is the string {methods!r}: pass a tuple of methods")
-        if on_crash not in ("reclaim", "hold"):
-            raise ValueError(f"on_crash is {on_crash!r}: must be 'reclaim' or 'hold'")
         self._app = app
-        self._store = store
-        self._header = header
-        self._header_variable = _environ_name(header)
-        self._principal = principal
-        self._methods = frozenset(method.upper() for method in methods)
-        self._ttl = ttl
-        self._wait = wait
-        self._on_crash = on_crash
-        self._max_request_bytes = max_request_bytes
-        self._max_response_bytes = max_response_bytes
-        self._unrecorded: list[Claim] = []
+        self.engine = Engine(store, profile=profile, principal=principal, **options)
+        # Where the wanted headers stand in an environ, and how the line of each begins.
+        wanted = self.engine.wanted
+        self._about_key = [
+            ("HTTP_" + name.upper().replace("-", "_"), name + ": ")
+            for name in wanted
+            if name not in _ABOUT_BODY
+        ]
+        self._about_body = [
+            (_ABOUT_BODY[name], name + ": ") for name in wanted if name in _ABOUT_BODY
+        ]
+        # All at once: most requests with a key have all of them.
+        every = self._about_key + self._about_body
+        self._take_all = itemgetter(*dict(every)) if every else _nothing
+        self._all_lines = "".join(start + "%s\r\n" for _, start in every)
+        self._all_count = len(every)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        method = environ["REQUEST_METHOD"]
-        key = environ.get(self._header_variable)
-        if key is None or method not in self._methods:
+        exchange = self._begin(environ)
+        action = exchange.action
+        if action is Action.NEED_BODY:
+            asked = _ask(exchange, environ)
+            if asked is None:
+                start_response(status_line(HTTPStatus.LENGTH_REQUIRED), [("Content-Length", "0")])
+                return []
+            action = asked
+        if action is Action.RUN:
+            environ[CLAIM] = exchange
+            return _run(self._app, exchange, environ, start_response)
+        if action is Action.PASS:
             return self._app(environ, start_response)
+        start_response(status_line(exchange.status), headers_of(exchange.fields))
+        return [exchange.body]
+
+    def _begin(self, environ: WSGIEnvironment) -> Exchange:
         try:
-            self._check_key(key)
-            scope = (method, _path(environ), *self._caller(environ), key)
-            request = (method, _path(environ), environ.get("QUERY_STRING", ""))
-            body = self._read_body(environ)
-            claim = self._claim(_store_key(scope), fingerprint(*map(_bytes, request), body))
-        except _RefusalError as refusal:
-            return refusal.send(start_response)
-
-        if claim.won:
-            environ[CLAIM_VARIABLE] = claim
-            return self._run(claim, environ, start_response)
-        if claim.outcome is Outcome.DONE and claim.value:
-            return self._replay(claim, start_response)
-        return _REFUSALS[claim.outcome].send(start_response)
-
-    def _check_key(self, key: str) -> None:
-        # Servers join repeated headers with a comma: two keys must not pass for one.
-        visible = all(" " < char <= "~" for char in key)
-        if not 1 <= len(key) <= KEY_MAX_CHARS or not visible or "," in key:
-            raise _RefusalError(
-                "400 Bad Request",
-                "Bad idempotency key",
-                f"{self._header} must be given once, as 1 to {KEY_MAX_CHARS} visible ASCII"
-                " characters without a comma.",
-            )
-
-    def _caller(self, environ: WSGIEnvironment) -> tuple[str, ...]:
-        if self._principal is None:
-            return ()
-        if callable(self._principal):
-            caller = self._principal(environ)
+            lines = self._all_lines % self._take_all(environ)
+        except KeyError:
+            lines = ""
+        if lines and ": \r\n" not in lines and lines.count("\n") == self._all_count:
+            fields = lines.encode("latin-1")
         else:
-            caller = environ.get(_environ_name(self._principal))
-        if caller is None:
-            raise _RefusalError(
-                "400 Bad Request",
-                "Unknown caller",
-                f"A request with {self._header} must say who sends it.",
-            )
-        return (caller,)
+            fields = self._fields(environ)
+        return self.engine.begin(
+            environ["REQUEST_METHOD"].encode("latin-1"),
+            raw_path(environ).encode("latin-1"),
+            environ.get("QUERY_STRING", "").encode("latin-1"),
+            fields,
+            self.engine.caller(environ) if fields else None,
+        )
 
-    def _read_body(self, environ: WSGIEnvironment) -> bytes:
-        """Read the body and put a copy back for the application."""
-        length = _content_length(environ)
-        if length is None:
-            # Only a server that ends the input itself may be read without a length.
-            wanted = self._max_request_bytes + 1 if environ.get("wsgi.input_terminated") else 0
-        else:
-            wanted = min(length, self._max_request_bytes + 1)
-        body = _read(environ["wsgi.input"], wanted)
-        if len(body) > self._max_request_bytes:
-            raise _RefusalError(
-                "413 Content Too Large",
-                "Request too large",
-                f"A request with {self._header} may have {self._max_request_bytes} bytes of body.",
-            )
-        if length is not None and len(body) < length:
-            raise _RefusalError(
-                "400 Bad Request",
-                "Request cut short",
-                f"The body ended after {len(body)} of {length} bytes; nothing was done.",
-            )
-        environ["wsgi.input"] = io.BytesIO(body)
-        environ["CONTENT_LENGTH"] = str(len(body))
-        return body
-
-    def _claim(self, key: bytes, request: bytes) -> Claim:
-        try:
-            return self._store.claim(
-                key, fingerprint=request, ttl=self._ttl, wait=self._wait, on_crash=self._on_crash
-            )
-        except (Error, OSError) as error:
-            _log.error("no claim, so the request was refused: %s", error)
-            raise _RefusalError(
-                "503 Service Unavailable",
-                "Idempotency store unavailable",
-                "Nothing was done; retry later with the same key.",
-                retry=True,
-            ) from error
-
-    def _run(
-        self, claim: Claim, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        response = _Response(self._app, environ)
-        try:
-            whole = response.buffer(self._max_response_bytes)
-            undecided = response.code >= FIRST_SERVER_ERROR or response.code in UNDECIDED_STATUSES
-        except BaseException as error:
-            # An exception is the application's verdict; anything else (a worker's exit) is none.
-            _end(claim.release if isinstance(error, Exception) else claim.abandon)
-            response.close()
-            raise
-        if undecided:
-            _end(claim.release)
-        elif not self._record(claim, response.encode() if whole else NOT_KEPT):
-            response.headers.append(("Idempotency-Stored", "false"))
-        start_response(response.status, response.headers)
-        return response
-
-    def _replay(self, claim: Claim, start_response: StartResponse) -> Iterable[bytes]:
-        try:
-            status, headers, body = _decode(claim.value or b"")
-        except (ValueError, RecursionError) as error:
-            _log.error("what is kept for a key is no response: %s", error)
-            return _REFUSALS[Outcome.DONE].send(start_response)
-        start_response(status, [*headers, ("Idempotent-Replayed", "true")])
-        return [body]
-
-    def _record(self, claim: Claim, value: bytes) -> bool:
-        try:
-            try:
-                claim.complete(value)
-            except TooBigError:
-                claim.complete(NOT_KEPT)
-        except (Error, OSError) as error:
-            _log.error("the operation was run but could not be recorded: %s", error)
-            # Dropping the claim would abandon it, and a retry could run the operation again.
-            self._unrecorded.append(claim)
-            return False
-        return True
-
-
-def _code(status: str) -> int:
-    return int(status.split(" ", 1)[0])
-
-
-class _RefusalError(Exception):
-    """An answer of the middleware's own, as application/problem+json."""
-
-    def __init__(self, status: str, title: str, detail: str, *, retry: bool = False) -> None:
-        super().__init__(title)
-        self.status = status
-        self.body = json.dumps({"title": title, "status": _code(status), "detail": detail}).encode()
-        self.headers = [
-            ("Content-Type", "application/problem+json"),
-            ("Content-Length", str(len(self.body))),
+    def _fields(self, environ: WSGIEnvironment) -> bytes:
+        """The wanted headers that are there; none of the body's if there are no others."""
+        get = environ.get
+        lines = [
+            start + value + "\r\n"
+            for variable, start in self._about_key
+            if (value := get(variable)) is not None
         ]
-        if retry:
-            self.headers.append(("Retry-After", RETRY_AFTER_S))
+        if lines:
+            lines += [
+                start + value + "\r\n"
+                for variable, start in self._about_body
+                if (value := get(variable))  # CGI may have an empty one for none
+            ]
+        return request_fields(lines)
 
-    def send(self, start_response: StartResponse) -> Iterable[bytes]:
-        start_response(self.status, list(self.headers))
-        return [self.body]
+
+def _nothing(_environ: WSGIEnvironment) -> tuple[str, ...]:
+    return ()
 
 
-_REFUSALS = {
-    Outcome.MISMATCH: _RefusalError(
-        "422 Unprocessable Content",
-        "Idempotency key reused",
-        "The key was used with another request; a new operation needs a new key.",
-    ),
-    Outcome.BUSY: _RefusalError(
-        "409 Conflict",
-        "Request in flight",
-        "A request with this key is being processed; retry later with the same key.",
-        retry=True,
-    ),
-    Outcome.HELD: _RefusalError(
-        "409 Conflict",
-        "Outcome unknown",
-        "The process that ran this operation died; it is held until a person resolves it.",
-    ),
-    Outcome.DONE: _RefusalError(
-        "409 Conflict",
-        "Response not kept",
-        "The operation was completed, but its response was not kept. It was not run again.",
-    ),
-}
+def _ask(exchange: Exchange, environ: WSGIEnvironment) -> Action | None:
+    """Read the request's body, and decide; None if it can't be read.
+
+    A body of unknown length ends only where the server says that it ends the input. Elsewhere two
+    different ones could not be told apart.
+    """
+    stream = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        body = _read(stream, int(length))  # the engine has seen it: digits, and not too many
+        action = exchange.decide(body)
+    elif environ.get("wsgi.input_terminated"):
+        pieces = []
+        while piece := stream.read(_PIECE_BYTES):
+            if exchange.feed(piece) is Action.REJECT:
+                return Action.REJECT
+            pieces.append(piece)
+        body = b"".join(pieces)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        action = exchange.decide()
+    elif environ.get("HTTP_TRANSFER_ENCODING"):
+        return None
+    else:
+        body = b""
+        action = exchange.decide()
+    if action is Action.WAIT:
+        action = exchange.wait()
+    if action is Action.RUN or action is Action.PASS:
+        environ["wsgi.input"] = io.BytesIO(body)
+    return action
+
+
+def _read(stream: IO[bytes], length: int) -> bytes:
+    """Read so many bytes; fewer at the stream's end."""
+    body = stream.read(length)
+    while len(body) < length:
+        piece = stream.read(length - len(body))
+        if not piece:
+            break
+        body += piece
+    return body
+
+
+def _run(
+    app: WSGIApplication,
+    exchange: Exchange,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+) -> Iterable[bytes]:
+    """Run the application, and send its response once it is dealt with."""
+    response = _Response(exchange, environ, start_response)
+    close = None
+    try:
+        result = app(environ, response.start)
+        close = getattr(result, "close", None)
+        if isinstance(result, (list, tuple)) and not response.begun:
+            parts: Iterable[bytes] = response.whole(b"".join(result))
+        else:
+            parts = response.parts(iter(result))
+    except BaseException as error:
+        exchange.abort(error)
+        if close is not None:
+            close()
+        raise
+    if close is None and isinstance(parts, list):
+        return parts
+    return _Sent(parts, exchange, close)
+
+
+def _is_unrouted(environ: WSGIEnvironment) -> bool:
+    if environ.get(UNROUTED):
+        return True
+    return getattr(environ.get("werkzeug.request"), "routing_exception", None) is not None
 
 
 class _Response:
-    """What the application answers, held back until it is recorded, then sent."""
+    """What the application answers to one request, held back until it is recorded."""
 
-    def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
-        self.status = ""
-        self.headers: Headers = []
-        self._result: Iterable[bytes] = ()
-        self._written: list[bytes] = []
-        self._body = b""
-        self._has_body = False
-        self._parts = self._run(app, environ)
+    __slots__ = (
+        "_environ",
+        "_exchange",
+        "_headers",
+        "_held",
+        "_start_response",
+        "_status",
+        "_unrouted",
+        "_write",
+        "begun",
+    )
 
-    def buffer(self, limit: int) -> bool:
-        """Run the application to its end, or past ``limit`` bytes; tell if it ended."""
-        taken, size = [], 0
-        for part in self._parts:
-            taken.append(part)
-            size += len(part)
-            if size > limit:
-                break
-        self._body = b"".join(taken)
-        if not self.status:
-            raise RuntimeError("the application did not call start_response")
-        return size <= limit
+    def __init__(
+        self, exchange: Exchange, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> None:
+        self._exchange = exchange
+        self._environ = environ
+        self._start_response = start_response
+        self._status = ""
+        self._unrouted = False
+        self._headers: Headers = []
+        self._held: list[bytes] = []
+        self._write: Callable[[bytes], object] | None = None  # the server's, once it has the head
+        #: Whether a part of the body was given.
+        self.begun = False
 
-    @property
-    def code(self) -> int:
-        return _code(self.status)
-
-    def encode(self) -> bytes:
-        kept = [pair for pair in self.headers if pair[0].lower() not in HEADERS_NOT_KEPT]
-        # JSON escapes every line break, so the first one ends the head.
-        head = json.dumps([self.status, kept], separators=(",", ":"))
-        return head.encode() + b"\n" + self._body
-
-    def __iter__(self) -> Iterator[bytes]:
-        return chain((self._body,), self._parts)
-
-    def close(self) -> None:
-        close = getattr(self._result, "close", None)
-        if close is not None:
-            close()
-
-    def _run(self, app: WSGIApplication, environ: WSGIEnvironment) -> Iterator[bytes]:
-        self._result = app(environ, self._start_response)
-        for part in self._result:
-            yield from self._take_written()
-            self._has_body = self._has_body or bool(part)
-            yield part
-        yield from self._take_written()
-
-    def _start_response(
+    def start(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
-    ) -> Callable[[bytes], object]:
+    ) -> Callable[[bytes], None]:
+        """The application's ``start_response``."""
         if exc_info is not None and exc_info[1] is not None:
             # With a part of the body already given, an error page can't replace it.
-            if self._has_body:
+            if self.begun:
                 raise exc_info[1].with_traceback(exc_info[2])
-        elif self.status:
+        elif self._status:
             raise AssertionError("start_response was called twice without exc_info")
-        self.status, self.headers = status, list(headers)
+        self._status, self._headers = status, headers
+        # Now, as Flask forgets its request when it returns.
+        self._unrouted = status.startswith(_NOT_FOUND) and _is_unrouted(self._environ)
+        return self.write
+
+    def write(self, part: bytes) -> None:
+        """The application's ``write``."""
+        if self._write is not None:
+            self._write(part)
+        elif self._take(part):
+            write = self._send()
+            for held in self._held:
+                write(held)
+            self._held = []
+
+    def whole(self, body: bytes) -> list[bytes]:
+        """Deal with a response whose body this is; what to send of it."""
+        status, fields = self._head()
+        self._exchange.respond(status, fields, body, unrouted=self._unrouted)
+        self._send()
+        return [body]
+
+    def parts(self, rest: Iterator[bytes]) -> Iterable[bytes]:
+        """Deal with a response whose body comes in parts; what to send of it."""
+        if self._write is None:
+            for part in rest:
+                if self._take(part):
+                    self._send()
+                    break
+            else:
+                if not self.begun:
+                    self._begin()
+                self._exchange.finish()
+                self._send()
+                return [b"".join(self._held)]
+        return chain(self._held, self._stream(rest))
+
+    def _take(self, part: bytes) -> bool:
+        """Hold a part of the body back; whether there is too much to go on so."""
+        if not part:
+            return False
+        if not self.begun:
+            self._begin()
+        self._held.append(part)
+        return self._exchange.data(part) is Action.STREAM
+
+    def _begin(self) -> None:
+        status, fields = self._head()
+        self._exchange.response(status, fields, unrouted=self._unrouted)
+        self.begun = True
+
+    def _head(self) -> tuple[int, bytes]:
+        if not self._status:
+            raise RuntimeError("the application did not call start_response")
+        return int(self._status[:3]), response_fields(self._headers)
+
+    def _send(self) -> Callable[[bytes], object]:
+        """Send the head, with what the decision adds to it."""
+        exchange, headers = self._exchange, self._headers
+        if exchange.strip:
+            headers = without(headers, _KEEP)
+        if added := exchange.fields:
+            headers = [*headers, *headers_of(added)]
+        self._write = self._start_response(self._status, headers)
         return self._write
 
-    def _write(self, data: bytes) -> None:
-        self._has_body = self._has_body or bool(data)
-        self._written.append(data)
-
-    def _take_written(self) -> list[bytes]:
-        written, self._written = self._written, []
-        return written
-
-
-def _decode(value: bytes) -> tuple[str, Headers, bytes]:
-    """What `_Response.encode` has made; ValueError, or RecursionError, if it has not."""
-    head, _, body = value.partition(b"\n")
-    parts = json.loads(head)
-    if not (isinstance(parts, list) and len(parts) == 2 and isinstance(parts[1], list)):
-        raise ValueError("its head is not a status and a list of headers")
-    status, headers = parts
-    for pair in headers:
-        if not (isinstance(pair, list) and len(pair) == 2 and all(map(_is_line, pair))):
-            raise ValueError(f"it has the header {pair!r}")
-    if not (_is_line(status) and _STATUS.match(status)):
-        raise ValueError(f"it has the status {status!r}")
-    return status, [(name, text) for name, text in headers], body
+    def _stream(self, rest: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from rest
+            self._exchange.finish()
+        except BaseException as error:
+            self._exchange.abort(error)
+            raise
 
 
-def _is_line(text: object) -> bool:
-    """Whether a header or status can be sent; with a line break in it it would be two."""
-    return isinstance(text, str) and not _LINE_BREAKERS.intersection(text)
+class _Sent:
+    """Parts of a body on their way, and what is to be ended after them, however far they came."""
 
+    def __init__(
+        self, parts: Iterable[bytes], exchange: Exchange, close: Callable[[], object] | None
+    ) -> None:
+        self._parts = parts
+        self._exchange = exchange
+        self._close = close
 
-def _store_key(scope: Iterable[str]) -> bytes:
-    """Join the parts so that no two different scopes give the same key."""
-    joined = b"".join(
-        len(part).to_bytes(LENGTH_PREFIX_BYTES, "big") + part for part in map(_bytes, scope)
-    )
-    if len(joined) <= STORE_KEY_MAX_BYTES:
-        return joined
-    # A joined key starts with the length of a short method, never with this letter.
-    return b"h" + hashlib.blake2b(joined).digest()
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._parts)
 
-
-def _end(verdict: Callable[[], None]) -> None:
-    try:
-        verdict()
-    except (Error, OSError) as error:  # must not hide the application's answer
-        _log.error("the claim could not be given back: %s", error)
-
-
-def _content_length(environ: WSGIEnvironment) -> int | None:
-    text = environ.get("CONTENT_LENGTH")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise _RefusalError("400 Bad Request", "Bad request", "Content-Length is not a number.")
-    return int(text)
-
-
-def _read(stream: IO[bytes], wanted: int) -> bytes:
-    taken = bytearray()
-    while len(taken) < wanted:
-        data = stream.read(min(READ_CHUNK_BYTES, wanted - len(taken)))
-        if not data:
-            break
-        taken += data
-    return bytes(taken)
-
-
-def _path(environ: WSGIEnvironment) -> str:
-    return str(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
-
-
-def _bytes(text: str) -> bytes:
-    # WSGI strings are bytes in disguise; a principal from a function may be any text.
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _environ_name(header: str) -> str:
-    return "HTTP_" + header.upper().replace("-", "_")
+    def close(self) -> None:
+        self._exchange.close()
+        if self._close is not None:
+            self._close()

@@ -11,7 +11,7 @@ import idemkey
 from flask import Flask, Response, jsonify, request
 from idemkey.wsgi import IdempotencyMiddleware
 from ledger import Ledger
-from observe import Observations, ObservedStore
+from observe import Observations
 
 # As long as a call to a bank in the next room takes: long enough to be killed in.
 BANK_CALL_S = (0.001, 0.006)
@@ -37,7 +37,7 @@ def create_app(folder: Path, region: str) -> Flask:
         amount_cents = request.get_json()["amount_cents"]
         with observations.handling():
             found = None
-            if claim.outcome is idemkey.Outcome.RECLAIMED:
+            if claim.reconcile:
                 # A worker died at this operation. Only the ledger knows whether it had paid.
                 found = ledger.find(operation)
             if found:
@@ -54,13 +54,16 @@ def create_app(folder: Path, region: str) -> Flask:
         )
         return answer, 201
 
-    store = ObservedStore(idemkey.Store(region), observations)
-    app.wsgi_app = IdempotencyMiddleware(  # type: ignore[method-assign]
+    middleware = IdempotencyMiddleware(
         app.wsgi_app,
-        store,  # type: ignore[arg-type]  # it has the one call that the middleware makes
+        idemkey.Store(region),
+        profile="ietf",
         principal="Authorization",
+        replay_marker="Idempotent-Replayed",
         wait=WAIT_S,
+        observer=observations.decided,
     )
+    app.wsgi_app = observations.timed(middleware)  # type: ignore[method-assign]
     return app
 
 

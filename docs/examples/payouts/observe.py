@@ -10,17 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from idemkey import Claim, Outcome, Store
+from idemkey import Outcome
+from idemkey.http import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from idemkey import http
 
 _RECORD = struct.Struct("<BBQ")
 _OUTCOMES = list(Outcome)
 
 
 class Event(NamedTuple):
-    """One claim: its outcome, whether it slept for that, and how long the store took to answer."""
+    """One request: what the store said, whether it slept for that, and how long that took."""
 
     outcome: Outcome
     waited: bool
@@ -36,6 +39,24 @@ class Observations:
         self._events.mkdir(exist_ok=True)
         self.inside.mkdir(exist_ok=True)
         self._file: tuple[int, int] | None = None
+        self._request = threading.local()
+
+    def timed(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+        """Wrap the application: takes the time when each request arrives."""
+
+        def wrapped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            self._request.arrived_ns, self._request.waited = time.perf_counter_ns(), False
+            return app(environ, start_response)
+
+        return wrapped
+
+    def decided(self, event: http.Event) -> None:
+        """Record what becomes of a request; the middleware calls it, in the request's thread."""
+        if event.action is Action.WAIT:
+            self._request.waited = True
+        elif event.outcome and event.action in (Action.RUN, Action.REPLAY, Action.REJECT):
+            took_ns = time.perf_counter_ns() - self._request.arrived_ns
+            self.record(Event(event.outcome, self._request.waited, took_ns))
 
     def record(self, event: Event) -> None:
         """Append an event: one small write, so that a kill leaves a whole number of them."""
@@ -63,22 +84,3 @@ class Observations:
             yield
         finally:
             marker.unlink()
-
-
-class ObservedStore:
-    """A store as the middleware uses it, whose claims are timed."""
-
-    def __init__(self, store: Store, observations: Observations) -> None:
-        self._store = store
-        self._observations = observations
-
-    def claim(self, key: bytes, *, wait: float, **options: Any) -> Claim:
-        """Claim at once, to time the store's answer; sleep only if the key is being run."""
-        start_ns = time.perf_counter_ns()
-        claim = self._store.claim(key, **options)
-        took_ns = time.perf_counter_ns() - start_ns
-        waited = claim.outcome is Outcome.BUSY
-        if waited:
-            claim = self._store.claim(key, wait=wait, **options)
-        self._observations.record(Event(claim.outcome, waited, took_ns))
-        return claim

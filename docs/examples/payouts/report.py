@@ -96,8 +96,16 @@ def table(figures: Figures) -> str:
         ("mismatches answered", f["mismatches"], "422: the key belongs to another request"),
         ("executed twice", f["executed_twice"], ""),
         ("lost", f["lost"], ""),
-        ("time per claim", f"{f['claim_us']} us", "median, in the workers"),
-        ("time per replay", f"{f['replay_us']} us", "median, in the workers"),
+        (
+            "time to a claim",
+            f"{f['claim_us']} us",
+            "median, since a request's arrival",
+        ),
+        (
+            "time to a replay",
+            f"{f['replay_us']} us",
+            "median, since a request's arrival",
+        ),
         ("bytes per key", f["bytes_per_key"], "key, fingerprint, response, index"),
         ("check", f["check"], ""),
     ]
