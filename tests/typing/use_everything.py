@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import idemkey
-from idemkey import ClaimOptions, Outcome, State, http, webhooks, wsgi
+from idemkey import ClaimOptions, Outcome, State, asgi, http, webhooks, wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -164,6 +164,14 @@ def serving(store: idemkey.Store, app: WSGIApplication) -> WSGIApplication:
     )
     counts: dict[str, dict[str, int]] = middleware.engine.counts
     print(counts, wsgi.CLAIM, wsgi.UNROUTED)
+    return middleware
+
+
+def serving_later(store: idemkey.Store, app: asgi.ASGIApplication) -> asgi.ASGIApplication:
+    middleware = asgi.IdempotencyMiddleware(
+        app, store, principal=lambda scope: str(scope["client"]), config="idempotency.toml"
+    )
+    print(middleware.engine.counts, asgi.CLAIM, asgi.UNROUTED)
     return middleware
 
 

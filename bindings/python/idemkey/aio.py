@@ -32,7 +32,7 @@ PAUSE_GROWTH = 1.5
 MS_PER_SECOND = 1000
 
 
-def _pauses(timeout_ms: int) -> Iterator[float]:
+def pauses(timeout_ms: int) -> Iterator[float]:
     """Seconds to sleep between tries, until ``timeout_ms`` are over."""
     deadline = time.monotonic() + timeout_ms / MS_PER_SECOND
     pause = FIRST_PAUSE_S
@@ -45,7 +45,7 @@ async def aclaim(store: Store, key: Key, **options: Unpack[ClaimOptions]) -> Cla
     """`Store.claim` in an event loop."""
     wait_ms = duration_ms("wait", options.pop("wait", 0.0))
     claim = store.claim(key, **options)
-    for pause in _pauses(wait_ms):
+    for pause in pauses(wait_ms):
         if claim.outcome is not Outcome.BUSY:
             break
         await asyncio.sleep(pause)
@@ -55,7 +55,7 @@ async def aclaim(store: Store, key: Key, **options: Unpack[ClaimOptions]) -> Cla
 
 async def await_(store: Store, key: Key, timeout: float) -> Record | None:
     """`Store.wait` in an event loop."""
-    for pause in _pauses(duration_ms("timeout", timeout)):
+    for pause in pauses(duration_ms("timeout", timeout)):
         try:
             return store.wait(key, 0.0)
         except WaitTimeoutError:

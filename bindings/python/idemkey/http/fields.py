@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Headers = list[tuple[str, str]]
+#: As ASGI has them, with names in lower case.
+RawHeaders = list[tuple[bytes, bytes]]
 
 _STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-# What a path may have as it is: RFC 3986, section 3.3.
 _SPLIT: Final = methodcaller("partition", ": ")
-_PATH_SAFE: Final = "/:@!$&'()*+,;="
+#: What a path may have as it is: RFC 3986, section 3.3.
+PATH_SAFE: Final = "/:@!$&'()*+,;="
 
 
 def status_line(status: int) -> str:
@@ -52,6 +54,26 @@ def response_fields(headers: Headers) -> bytes:
     return (joined + "\r\n").encode("latin-1") if joined else b""
 
 
+def raw_response_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """As `response_fields`, of bytes."""
+    lines = list(map(b": ".join, headers))
+    joined = b"\r\n".join(lines)
+    if joined.count(b"\n") >= len(lines) > 0:
+        wrong = next(line for line in lines if b"\n" in line)
+        raise ValueError(f"the application's header {wrong!r} has a line break in it")
+    return joined + b"\r\n" if lines else b""
+
+
+def raw_headers_of(fields: bytes) -> RawHeaders:
+    r"""As `headers_of`, in bytes.
+
+    >>> raw_headers_of(b"A: 1\r\nB: b: c\r\n"), raw_headers_of(b"")
+    ([(b'a', b'1'), (b'b', b'b: c')], [])
+    """
+    lines = [line.partition(b": ") for line in fields.split(b"\r\n")[:-1]]
+    return [(name.lower(), value) for name, _, value in lines]
+
+
 def headers_of(fields: bytes) -> Headers:
     r"""The engine's header fields, one by one.
 
@@ -82,4 +104,4 @@ def raw_path(environ: Mapping[str, Any]) -> str:
     if target and target[0] == "/":
         return str(target.partition("?")[0])
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return quote(path.encode("latin-1"), _PATH_SAFE) or "/"
+    return quote(path.encode("latin-1"), PATH_SAFE) or "/"
