@@ -70,7 +70,7 @@ class Httpx:
                 request.method,
                 self._base + request.target,
                 headers=[*request.fields, CLOSE],
-                content=request.body,
+                content=iter([request.body]) if request.chunked else request.body,
             )
         except httpx.TransportError:
             return LOST

@@ -15,6 +15,7 @@ class Request:
     query: str
     fields: tuple
     body: bytes
+    chunked: bool = False
 
     @property
     def target(self):
@@ -50,6 +51,7 @@ class Request:
             query=send.get("query", ""),
             fields=tuple(fields),
             body=body.encode(),
+            chunked=send.get("chunked", False),
         )
 
 

@@ -62,13 +62,17 @@ def uwsgi(fd, *options):
 KINDS = {
     "gunicorn-sync": gunicorn("sync"),
     "gunicorn-gthread": gunicorn("gthread", "--threads", str(THREADS)),
-    "uvicorn": uvicorn,
+    # "uvicorn": uvicorn,
     "uwsgi": uwsgi,
 }
 # A thread of gthread that exits leaves its client waiting; the others start a new worker slowly, so
-# that one of them is enough.
-OFFERS = {kind: {"workers"} for kind in KINDS}
-OFFERS["gunicorn-sync"].add("exit")
+# that one of them is enough. uWSGI reads no chunked body unless the application calls its own API.
+OFFERS = {
+    "gunicorn-sync": {"workers", "chunked", "exit"},
+    "gunicorn-gthread": {"workers", "chunked"},
+    "uvicorn": {"workers", "chunked"},
+    "uwsgi": {"workers"},
+}
 
 
 class Server:
@@ -123,6 +127,9 @@ class Server:
 
     def exchange(self, request, pending):
         return self._plain.exchange(request, pending)
+
+    def has_said(self, text):
+        return text in self._log.read_text(errors="replace")
 
     def log(self):
         """The end of what it said."""

@@ -35,6 +35,7 @@ VERBS = (
 STEP_MEMBERS = {*VERBS, "name", "each", "expect", "once", "others", "of", "runs", "running"}
 SEND_MEMBERS = {
     "method", "path", "query", "caller", "key", "raw_key", "raw_keys", "headers", "body", "handler",
+    "chunked",
 }  # fmt: skip
 
 
