@@ -62,7 +62,7 @@ def uwsgi(fd, *options):
 KINDS = {
     "gunicorn-sync": gunicorn("sync"),
     "gunicorn-gthread": gunicorn("gthread", "--threads", str(THREADS)),
-    # "uvicorn": uvicorn,
+    "uvicorn": uvicorn,
     "uwsgi": uwsgi,
 }
 # A thread of gthread that exits leaves its client waiting; the others start a new worker slowly, so

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from inprocess import InProcess
+from inprocess_asgi import Asgi
 from inprocess_wsgi import Wsgi
 from player import Player, play_beside_each_other
 from scene import Scene
 from vectors import REFUSED, SLOW, played_on
 
-TARGETS = [Wsgi]
+TARGETS = [Wsgi, Asgi]
 
 
 @pytest.mark.parametrize("kind", TARGETS, ids=lambda kind: kind.name)
