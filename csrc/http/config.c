@@ -11,6 +11,7 @@
 #define ROUTES_MAX 1000
 #define PROFILE_DEFAULT "ietf"
 #define ALIGNMENT 64
+#define NAME_SHOWN_CHARS 40 /* of a method in a message */
 
 /* Members beside a policy's fields. */
 static bool is_extra(const char *name, bool route)
@@ -25,9 +26,10 @@ static bool check_names(json_t *given, bool route, struct idem__buffer *err)
     json_object_foreach(given, name, value)
     {
         if (!is_extra(name, route) && !idem__policy_has_field(name)) {
-            idem__buffer_add_text(err, "\"");
-            idem__buffer_add_text(err, name);
-            idem__buffer_add_text(err, "\" is no field; there are profile, ");
+            json_t *shown = json_string(name);
+            idem__show(shown, err);
+            json_decref(shown);
+            idem__buffer_add_text(err, " is no field; there are profile, ");
             idem__buffer_add_text(err, route ? "match, " : "routes, ");
             idem__policy_names(err);
             return false;
@@ -42,10 +44,10 @@ static const char *profile_of(json_t *given, const char *otherwise, struct idem_
     json_t *value = json_object_get(given, "profile");
     const char *name = value ? json_string_value(value) : otherwise;
     if (!name || !idem__profile(name)) {
-        char *shown = json_dumps(value, JSON_ENCODE_ANY);
-        idem__buffer_format(err, "profile is %.60s and must be one of ", shown ? shown : "?");
+        idem__buffer_add_text(err, "profile is ");
+        idem__show(value, err);
+        idem__buffer_add_text(err, " and must be one of ");
         idem__buffer_add_text(err, idem__profile_names);
-        free(shown);
         return NULL;
     }
     return name;
@@ -94,23 +96,44 @@ static bool read_policy(idem_http *http, json_t *all, json_t *route, struct idem
     return idem__policy_read(merged, policy, err);
 }
 
+/* What a route names must be covered, or it would go on untouched, and nobody would know. */
+static bool check_covered(const struct idem__policy *policy, struct idem__buffer *err)
+{
+    struct idem__span methods = idem__pattern_methods(policy->route), method;
+    while (policy->idempotent && idem__field_list_next(&methods, &method)) {
+        if (!idem__policy_has_method(policy, method)) {
+            idem__buffer_format(err,
+                                "match names %.*s, which is not in methods: add it there, or leave "
+                                "it out of match",
+                                NAME_SHOWN_CHARS < method.len ? NAME_SHOWN_CHARS : (int)method.len,
+                                method.at);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_route(idem_http *http, json_t *all, json_t *route, size_t index,
                        struct idem__buffer *err)
 {
-    const char *match = json_string_value(json_object_get(route, "match"));
+    json_t *pattern = json_object_get(route, "match");
+    const char *match = json_string_value(pattern);
     idem__buffer_format(err, "routes[%zu]", index);
     if (!json_is_object(route) || !match) {
         idem__buffer_add_text(err, " needs \"match\", a pattern such as \"POST /v1/payouts/*\"");
         return false;
     }
-    idem__buffer_format(err, " (%.80s): ", match);
+    idem__buffer_add_text(err, " (");
+    idem__show(pattern, err);
+    idem__buffer_add_text(err, "): ");
     const char *wrong = idem__pattern_wrong(match);
     if (wrong) {
         idem__buffer_format(err, "match %s", wrong);
         return false;
     }
     if (!check_names(route, true, err) ||
-        !read_policy(http, all, route, &http->policies[index], err)) {
+        !read_policy(http, all, route, &http->policies[index], err) ||
+        !check_covered(&http->policies[index], err)) {
         return false;
     }
     idem__buffer_clear(err);
@@ -216,11 +239,24 @@ static int fill(idem_http *http, const char *config, size_t len, struct idem__bu
     return IDEM_OK;
 }
 
+/* Whatever the configuration has in it, a message is ASCII: it may be cut anywhere. */
+static void tell(const char *text, char *err, size_t err_size)
+{
+    if (err && err_size) {
+        (void)snprintf(err, err_size, "%s", text);
+        for (char *c = err; *c; c++) {
+            *c = *c >= ' ' && *c <= '~' ? *c : '?';
+        }
+    }
+}
+
 int idem_http_new(idem_store *store, const char *config, size_t len, idem_http **made, char *err,
                   size_t err_size)
 {
     struct idem__buffer why = {0};
+    tell("", err, err_size);
     if (!made) {
+        tell("http: is NULL; give the address of an idem_http pointer", err, err_size);
         return IDEM_EINVAL;
     }
     *made = NULL;
@@ -232,15 +268,12 @@ int idem_http_new(idem_store *store, const char *config, size_t len, idem_http *
         status = fill(http, config, len, &why);
     }
     if (status) {
+        const bool told = why.len && !why.failed;
         idem_http_delete(http);
         http = NULL;
+        tell(told ? idem__buffer_text(&why) : "no memory", err, err_size);
     }
     *made = http;
-    if (err && err_size) {
-        const bool told = !http && !why.failed && http == NULL && why.len;
-        const char *text = told ? idem__buffer_text(&why) : http ? "" : "no memory";
-        (void)snprintf(err, err_size, "%s", text);
-    }
     idem__buffer_free(&why);
     return status;
 }
@@ -256,6 +289,6 @@ void idem_http_delete(idem_http *http)
     }
 }
 
-const char *idem_http_wanted(const idem_http *http) { return http->wanted.at; }
+const char *idem_http_wanted(const idem_http *http) { return http ? http->wanted.at : ""; }
 
-int idem_http_wants_principal(const idem_http *http) { return http->wants_principal; }
+int idem_http_wants_principal(const idem_http *http) { return http && http->wants_principal; }

@@ -10,6 +10,12 @@ static struct idem__span split(const char *pattern, const char **path)
     return idem__span(pattern, space ? (size_t)(space - pattern) : 0);
 }
 
+struct idem__span idem__pattern_methods(const char *pattern)
+{
+    const char *path;
+    return split(pattern, &path);
+}
+
 /* Takes a segment and the slash before it off `path`; false at the end. */
 static bool next_segment(struct idem__span *path, struct idem__span *segment)
 {

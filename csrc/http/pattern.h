@@ -13,7 +13,9 @@
 /* Returns NULL, or what is wrong with the pattern: static storage. */
 const char *idem__pattern_wrong(const char *pattern);
 bool idem__pattern_matches(const char *pattern, struct idem__span method, struct idem__span path);
-/* Is `method` in `list`, "POST,PUT"? */
+/* The methods that it is for, "POST,PUT"; empty: all. */
+struct idem__span idem__pattern_methods(const char *pattern);
+/* Is `method` in such a list? */
 bool idem__pattern_has_method(struct idem__span list, struct idem__span method);
 
 #endif

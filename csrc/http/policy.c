@@ -137,19 +137,25 @@ static void add_wanted(const struct member *member, struct idem__buffer *err)
     }
 }
 
+void idem__show(const json_t *value, struct idem__buffer *out)
+{
+    char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    idem__buffer_format(out, "%.*s%s", SHOWN_CHARS, shown ? shown : "?",
+                        shown && strlen(shown) > SHOWN_CHARS ? "..." : "");
+    free(shown);
+}
+
 static bool refuse(const struct member *member, const json_t *value, const char *why,
                    struct idem__buffer *err)
 {
-    char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    idem__buffer_format(err, "%s is %.*s%s", member->name, SHOWN_CHARS, shown ? shown : "?",
-                        shown && strlen(shown) > SHOWN_CHARS ? "..." : "");
+    idem__buffer_format(err, "%s is ", member->name);
+    idem__show(value, err);
     if (why) {
         idem__buffer_format(err, ", which %s", why);
     } else {
         idem__buffer_add_text(err, " and must be ");
         add_wanted(member, err);
     }
-    free(shown);
     return false;
 }
 
@@ -270,6 +276,9 @@ static bool read_member(const struct member *member, json_t *value, struct idem_
     case NAME_NONE:
         *(const char **)at = header_of(value);
         good = *(const char **)at || json_is_null(value);
+        if (*(const char **)at && !idem__field_kept(idem__text_span(*(const char **)at))) {
+            return refuse(member, value, "has a meaning of its own: name another header", err);
+        }
         break;
     case NAMES:
     case METHODS:
@@ -319,14 +328,19 @@ void idem__policy_names(struct idem__buffer *out)
     }
 }
 
+bool idem__policy_has_method(const struct idem__policy *policy, struct idem__span method)
+{
+    bool has = strcmp(policy->methods.at[0], ANY_METHOD) == 0;
+    for (size_t i = 0; !has && i < policy->methods.count; i++) {
+        has = idem__span_is(method, policy->methods.at[i]);
+    }
+    return has;
+}
+
 bool idem__policy_covers(const struct idem__policy *policy, struct idem__span method,
                          struct idem__span path)
 {
-    bool covered = strcmp(policy->methods.at[0], ANY_METHOD) == 0;
-    for (size_t i = 0; !covered && i < policy->methods.count; i++) {
-        covered = idem__span_is(method, policy->methods.at[i]);
-    }
-    if (!policy->idempotent || !covered) {
+    if (!policy->idempotent || !idem__policy_has_method(policy, method)) {
         return false;
     }
     bool applies = policy->applies_to.count == 0;

@@ -66,6 +66,10 @@ bool idem__policy_read(json_t *fields, struct idem__policy *policy, struct idem_
 bool idem__policy_has_field(const char *name);
 /* All names, for a message. */
 void idem__policy_names(struct idem__buffer *out);
+/* Adds a value as JSON, cut to the length of a message; NULL: "?". */
+void idem__show(const json_t *value, struct idem__buffer *out);
+/* Is the method one of `methods`? */
+bool idem__policy_has_method(const struct idem__policy *policy, struct idem__span method);
 /* Does the policy cover this request? */
 bool idem__policy_covers(const struct idem__policy *policy, struct idem__span method,
                          struct idem__span path);
