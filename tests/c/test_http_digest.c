@@ -77,7 +77,7 @@ static void no_two_scopes_share_a_name(void)
     static struct parts parts[2];
     int pairs = 0;
     new_secret();
-    for (int round = 0; round < TEST_ROUNDS(20000); round++) {
+    for (int round = 0; round < TEST_ROUNDS(8000); round++) {
         const struct idem__scope one = random_scope(&parts[0]);
         struct idem__scope two = random_scope(&parts[1]);
         if (round % 2) { /* one part of a pair that else is the same */
@@ -100,7 +100,7 @@ static void no_two_scopes_share_a_name(void)
         CHECK(same_name(&one, &two) == same_scope(&one, &two));
         pairs += !same_scope(&one, &two);
     }
-    CHECK(pairs > TEST_ROUNDS(20000) / 4);
+    CHECK(pairs > TEST_ROUNDS(8000) / 4);
     /* A byte moved from one part to the next: the same bytes in a row. */
     const struct idem__scope moved[] = {
         {.path = text("/ab"), .method = text("POST"), .key = text("k")},
