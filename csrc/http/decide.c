@@ -46,12 +46,13 @@ static int store_failed(struct idem_http_exchange *exchange, struct idem_http_de
 static int busy(struct idem_http_exchange *exchange, struct idem_http_decision *decision)
 {
     const int64_t left_ms = exchange->policy->wait_ms - (idem__monotonic_ms() - exchange->began_ms);
-    if (left_ms > 0 && (exchange->is_waiter || idem__waiter_enter(exchange))) {
+    if (left_ms > 0 && idem__waiter_enter(exchange)) {
         exchange->stage = STAGE_WAITING;
         const int status = idem__decide_as(exchange, decision, IDEM_HTTP_WAIT, IDEM_HTTP_IN_FLIGHT);
         decision->retry_after_ms = left_ms;
         return status;
     }
+    idem__waiter_leave(exchange);
     return idem__refuse(exchange, decision, IDEM_HTTP_IN_FLIGHT);
 }
 
@@ -85,9 +86,7 @@ static int claim(struct idem_http_exchange *exchange, int64_t wait_ms,
     if (status == IDEM_OK && outcome == IDEM_BUSY) {
         return busy(exchange, decision);
     }
-    if (exchange->is_waiter) {
-        idem__waiter_leave(exchange);
-    }
+    idem__waiter_leave(exchange);
     if (status != IDEM_OK) {
         return store_failed(exchange, decision);
     }
@@ -101,6 +100,7 @@ static int claim(struct idem_http_exchange *exchange, int64_t wait_ms,
     default:
         exchange->stage = STAGE_RUNNING;
         exchange->has_claim = true;
+        exchange->ran_ms = idem__monotonic_ms();
         return idem__decide_as(exchange, decision, IDEM_HTTP_RUN,
                                outcome == IDEM_CLAIMED ? IDEM_HTTP_FIRST : IDEM_HTTP_AGAIN);
     }

@@ -105,7 +105,11 @@ int64_t idem__monotonic_ms(void)
 bool idem__waiter_enter(struct idem_http_exchange *exchange)
 {
     _Atomic uint64_t *waiters = &exchange->http->waiters;
-    const uint64_t own = (uint64_t)getpid() << PID_SHIFT;
+    const pid_t process = getpid();
+    const uint64_t own = (uint64_t)process << PID_SHIFT;
+    if (exchange->waits_in == process) {
+        return true;
+    }
     /* Relaxed, here and below: the number orders nothing. */
     uint64_t seen = atomic_load_explicit(waiters, memory_order_relaxed);
     uint64_t count;
@@ -116,19 +120,15 @@ bool idem__waiter_enter(struct idem_http_exchange *exchange)
         }
     } while (!atomic_compare_exchange_weak_explicit(waiters, &seen, own | (count + 1),
                                                     memory_order_relaxed, memory_order_relaxed));
-    exchange->is_waiter = true;
+    exchange->waits_in = process;
     return true;
 }
 
 void idem__waiter_leave(struct idem_http_exchange *exchange)
 {
-    _Atomic uint64_t *waiters = &exchange->http->waiters;
-    const uint64_t own = (uint64_t)getpid() << PID_SHIFT;
-    uint64_t seen = atomic_load_explicit(waiters, memory_order_relaxed);
-    exchange->is_waiter = false;
-    /* A child that ends its copy of a parent's exchange was never counted. */
-    while ((seen & ~(uint64_t)COUNT_MASK) == own && (seen & COUNT_MASK) > 0 &&
-           !atomic_compare_exchange_weak_explicit(waiters, &seen, seen - 1, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
+    /* A child's copy of a parent's exchange is counted by the parent alone. */
+    if (exchange->waits_in && exchange->waits_in == getpid()) {
+        (void)atomic_fetch_sub_explicit(&exchange->http->waiters, 1, memory_order_relaxed);
     }
+    exchange->waits_in = 0;
 }

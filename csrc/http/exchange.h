@@ -3,6 +3,7 @@
 #define IDEM_HTTP_EXCHANGE_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "http/bytes.h"
 #include "http/digest.h"
@@ -58,8 +59,9 @@ struct idem_http_exchange {
 
     struct idem_claim claim;
     bool has_claim;   /* and it must still be ended */
-    int64_t began_ms; /* the first claim's moment, of the monotonic clock */
-    bool is_waiter;   /* and counted */
+    int64_t began_ms; /* when the store was first asked, by the monotonic clock; -1: not yet */
+    int64_t ran_ms;   /* when it granted the claim */
+    pid_t waits_in;   /* the process that counts it as a waiter; 0: none does */
 
     bool keeps;                 /* the response decides: record it */
     bool strip;                 /* it had X-Idemkey-Keep */
@@ -90,8 +92,9 @@ void idem__add_retention(struct idem_http_exchange *exchange, int64_t left_ms);
 /* The monotonic clock. */
 int64_t idem__monotonic_ms(void);
 
-/* The waiting that is bounded: false where as many wait as may. leave: of one that is counted. */
+/* The waiting that is bounded: true if the exchange is counted, or was; false where as many wait as may. */
 bool idem__waiter_enter(struct idem_http_exchange *exchange);
+/* Nothing where it is not counted. */
 void idem__waiter_leave(struct idem_http_exchange *exchange);
 
 #endif

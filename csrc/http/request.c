@@ -7,6 +7,8 @@
 #include "http/pattern.h"
 
 #define ALIGNMENT 64
+/* Of an intent's method and path: with the key they fit into the smallest store's largest intent. */
+#define INTENT_PART_MAX 2048u
 
 /* What the fields of a request say, as far as the policy asks. */
 struct asked {
@@ -143,6 +145,11 @@ static enum idem_http_reason judge(struct idem_http_exchange *exchange, bool rea
                                                                 : IDEM_HTTP_NO_REASON;
 }
 
+static void add_cut(struct idem__buffer *out, struct idem__span part)
+{
+    idem__buffer_add(out, part.at, part.len < INTENT_PART_MAX ? part.len : INTENT_PART_MAX);
+}
+
 /* The key's name in the store, and the fingerprint's first parts. */
 static void set_out(struct idem_http_exchange *exchange, const struct asked *asked,
                     struct idem__span method, struct idem__span path, struct idem__span query)
@@ -157,9 +164,9 @@ static void set_out(struct idem_http_exchange *exchange, const struct asked *ask
     idem__scope_join(&scope, exchange->http->secret, &exchange->name);
     exchange->name_len = exchange->name.len;
     if (policy->hold) { /* whoever resolves it must know what it was */
-        idem__buffer_add_span(&exchange->name, method);
+        add_cut(&exchange->name, method);
         idem__buffer_add_text(&exchange->name, " ");
-        idem__buffer_add_span(&exchange->name, path);
+        add_cut(&exchange->name, path);
         idem__buffer_add_text(&exchange->name, "\r\n");
         idem__buffer_add_span(&exchange->name, idem__buffer_span(&exchange->key));
     }

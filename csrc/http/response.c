@@ -63,20 +63,29 @@ int idem_http_response(idem_http_exchange *exchange, int32_t status, const char 
     return idem__decide_as(exchange, decision, IDEM_HTTP_BUFFER, IDEM_HTTP_NO_REASON);
 }
 
+/* The retention left to a key that has just been completed: see idem_complete. */
+static int64_t retention_ms(const struct idem_http_exchange *exchange)
+{
+    const struct idem__policy *policy = exchange->policy;
+    if (policy->ttl_ms == IDEM_FOREVER || policy->ttl_from_completion) {
+        return policy->ttl_ms;
+    }
+    const int64_t gone_ms = exchange->claim.record.age_ms + idem__monotonic_ms() - exchange->ran_ms;
+    return gone_ms < policy->ttl_ms ? policy->ttl_ms - gone_ms : policy->ttl_ms;
+}
+
 /* The claim was ended, as `reason` says; what the response must be told of it. */
 static void ended(struct idem_http_exchange *exchange, enum idem_http_reason reason)
 {
+    const bool completed = reason == IDEM_HTTP_KEPT || reason == IDEM_HTTP_KEPT_WITHOUT;
     exchange->has_claim = false;
     exchange->end_reason = (int32_t)reason;
+    exchange->claim.record.expires_in_ms = completed ? retention_ms(exchange) : 0;
     idem__buffer_clear(&exchange->fields);
-    if (reason != IDEM_HTTP_KEPT && reason != IDEM_HTTP_RELEASED) {
+    if (reason == IDEM_HTTP_KEPT) {
+        idem__add_retention(exchange, exchange->claim.record.expires_in_ms);
+    } else if (reason != IDEM_HTTP_RELEASED) {
         idem__field_add_text(&exchange->fields, "Idempotency-Stored", "false");
-    } else if (reason == IDEM_HTTP_KEPT) {
-        const struct idem__policy *policy = exchange->policy;
-        const int64_t gone_ms =
-            policy->ttl_from_completion ? 0 : idem__monotonic_ms() - exchange->began_ms;
-        idem__add_retention(exchange, policy->ttl_ms == IDEM_FOREVER ? IDEM_FOREVER
-                                                                     : policy->ttl_ms - gone_ms);
     }
 }
 
@@ -121,10 +130,13 @@ int idem_http_data(idem_http_exchange *exchange, const void *piece, size_t len,
         return IDEM_EINVAL;
     }
     if (exchange->stage == STAGE_HELD) {
-        exchange->response_bytes += (int64_t)len;
-        idem__buffer_add(&exchange->stored, piece, exchange->keeps ? len : 0);
-        if (exchange->response_bytes > exchange->policy->max_response_bytes ||
-            exchange->stored.failed) {
+        const int64_t room = exchange->policy->max_response_bytes - exchange->response_bytes;
+        const bool fits = len <= (uint64_t)room;
+        if (fits) {
+            exchange->response_bytes += (int64_t)len;
+            idem__buffer_add(&exchange->stored, piece, exchange->keeps ? len : 0);
+        }
+        if (!fits || exchange->stored.failed) {
             exchange->stage = STAGE_STREAM;
             idem__buffer_free(&exchange->stored);
             if (exchange->keeps) {
@@ -178,9 +190,7 @@ void idem_http_free(idem_http_exchange *exchange)
     if (exchange->has_claim) {
         (void)idem_abandon(&exchange->claim);
     }
-    if (exchange->is_waiter) {
-        idem__waiter_leave(exchange);
-    }
+    idem__waiter_leave(exchange);
     idem_record_free(&exchange->claim.record);
     idem__buffer_free(&exchange->key);
     idem__buffer_free(&exchange->name);
