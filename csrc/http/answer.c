@@ -190,7 +190,9 @@ int idem__replay(struct idem_http_exchange *exchange, struct idem_http_decision 
     exchange->stage = STAGE_ENDED;
     idem__buffer_clear(&exchange->fields);
     idem__buffer_add_span(&exchange->fields, stored.fields);
-    if (stored.status != STATUS_NO_CONTENT && stored.status != STATUS_NOT_MODIFIED) {
+    if (stored.status == STATUS_NO_CONTENT || stored.status == STATUS_NOT_MODIFIED) {
+        stored.body.len = 0; /* RFC 9110, section 6.4.1: whatever the application sent with it */
+    } else {
         add_number(&exchange->fields, "Content-Length", (long long)stored.body.len);
     }
     idem__field_add_text(&exchange->fields, "Cache-Control", "no-store");
