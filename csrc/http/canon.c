@@ -1,6 +1,6 @@
 #include "http/canon.h"
 
-#include <jansson.h>
+#include <errno.h>
 #include <math.h>
 
 /* Every whole number up to it is a double, and no other whole number's text rounds to it. */
@@ -87,18 +87,27 @@ static bool settle(json_t *value)
     return true;
 }
 
+json_t *idem__json_load(struct idem__span text, size_t flags, json_error_t *error)
+{
+    errno = 0;
+    json_t *value = json_loadb(text.at ? text.at : "", text.len, flags, error);
+    const bool no_memory = errno == ENOMEM;
+    if (no_memory) {
+        json_decref(value);
+        value = NULL;
+    }
+    errno = no_memory ? ENOMEM : 0;
+    return value;
+}
+
 enum idem__canon idem__canon_json(struct idem__span body, struct idem__buffer *out)
 {
-    json_error_t error = {0};
+    json_error_t error;
     const size_t before = out->len;
-    json_t *parsed = json_loadb(body.at ? body.at : "", body.len,
-                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *parsed =
+        idem__json_load(body, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!parsed) {
-        /* Of some allocations that fail jansson says nothing; of all else it does. */
-        return json_error_code(&error) == json_error_unknown ||
-                       json_error_code(&error) == json_error_out_of_memory
-                   ? CANON_NO_MEMORY
-                   : CANON_NONE;
+        return errno == ENOMEM ? CANON_NO_MEMORY : CANON_NONE;
     }
     if (!has_form(parsed, 0)) {
         json_decref(parsed);

@@ -2,7 +2,15 @@
 #ifndef IDEM_HTTP_CANON_H
 #define IDEM_HTTP_CANON_H
 
+#include <jansson.h>
+
 #include "http/bytes.h"
+
+/*
+ * json_loadb, with ENOMEM in errno if memory ran out, else 0. (jansson calls that a syntax error, or reads
+ * on with what it has: it must not pass for what the text says.)
+ */
+json_t *idem__json_load(struct idem__span text, size_t flags, json_error_t *error);
 
 enum idem__canon {
     CANON_NONE = 0,      /* there is no canonical form: compare byte for byte */

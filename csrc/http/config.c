@@ -1,8 +1,10 @@
 /* config.c - from the configuration's text to the engine: see idem_http_new. */
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "http/canon.h"
 #include "http/exchange.h"
 #include "http/field.h"
 #include "http/pattern.h"
@@ -68,7 +70,8 @@ static bool update_from(json_t *merged, json_t *given)
 
 static bool update_from_text(json_t *merged, const char *text)
 {
-    json_t *fields = json_loads(text, 0, NULL);
+    json_error_t error;
+    json_t *fields = idem__json_load(idem__text_span(text), 0, &error);
     const bool done = fields && json_object_update(merged, fields) == 0;
     json_decref(fields);
     return done;
@@ -179,7 +182,11 @@ static void collect(idem_http *http)
 static bool read_config(idem_http *http, const char *config, size_t len, struct idem__buffer *err)
 {
     json_error_t error;
-    json_t *all = json_loadb(config, len, JSON_REJECT_DUPLICATES, &error);
+    json_t *all = idem__json_load(idem__span(config, len), JSON_REJECT_DUPLICATES, &error);
+    if (!all && errno == ENOMEM) {
+        err->failed = true;
+        return false;
+    }
     if (!json_is_object(all)) {
         idem__buffer_format(err, "config is no JSON object: %.100s at line %d, column %d",
                             all ? "it is another value" : error.text, all ? 1 : error.line,
