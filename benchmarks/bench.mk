@@ -36,4 +36,14 @@ bench-memory: $(BUILD)/memory  ## bytes per key, beside Redis where it is instal
 	$(BUILD)/memory
 	if command -v redis-server > /dev/null; then python3 benchmarks/memory_redis.py; fi
 
+.PHONY: bench-http run-bench-http
+bench-http:  ## what idempotency adds to an HTTP request, beside powertools and asgi-idempotency-header
+	@.ci/setup build python bench && .ci/setup venv demo bench
+	@$(AGAIN) run-bench-http
+
+run-bench-http: $(VENV)/.package
+	@$(PYTHON) benchmarks/http/in_process.py --json $(BUILD)/bench_http.json
+	@$(PYTHON) benchmarks/http/over_http.py --json $(BUILD)/bench_http_load.json
+	@$(PYTHON) benchmarks/http/plot.py $(BUILD)/bench_http.json docs/benchmarks-http.svg
+
 -include $(BENCH_OBJECTS:.o=.d) $(BUILD)/benchmarks/callgrind_calls.d $(BUILD)/benchmarks/memory.d
