@@ -19,12 +19,11 @@ from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idemp
 from aws_lambda_powertools.utilities.idempotency.persistence.redis import (
     RedisCachePersistenceLayer,
 )
+from idemkey.asgi import IdempotencyMiddleware as ASGIIdempotency
+from idemkey.wsgi import IdempotencyMiddleware as WSGIIdempotency
 from idempotency_header_middleware import IdempotencyHeaderMiddleware
 from idempotency_header_middleware.backends.memory import MemoryBackend
 from idempotency_header_middleware.backends.redis import RedisBackend
-
-from idemkey.asgi import IdempotencyMiddleware as ASGIIdempotency
-from idemkey.wsgi import IdempotencyMiddleware as WSGIIdempotency
 
 BODY_BYTES = 1024
 ANSWER = b'{"id": "payout_1234567890abcdef", "status": "accepted", "amount": 10000}'
@@ -63,9 +62,8 @@ def call_wsgi(app: Any) -> Serve:
     """Serve by calling a WSGI application as a server does."""
     statuses: list[str] = []
 
-    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+    def start_response(status: str, _headers: Any, _exc_info: Any = None) -> None:
         statuses.append(status)
-        return None
 
     def serve(key: str) -> str:
         environ = {
@@ -91,7 +89,7 @@ def call_wsgi(app: Any) -> Serve:
     return serve
 
 
-async def asgi_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def asgi_app(_scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The application as ASGI."""
     while (await receive()).get("more_body"):
         pass
@@ -134,18 +132,16 @@ def call_asgi(app: Any) -> Serve:
 
 
 def powertools_app(client: redis.Redis) -> Any:
-    """The application with its work in a function that powertools makes idempotent, as its guide shows.
+    """The application whose work is a function that powertools makes idempotent, as in its guide.
 
-    It does not compare payloads: with Redis behind it, its validation refuses equal ones.
+    It is not told to compare payloads, which is to its advantage.
     """
     # It tells, at every call, that this is no AWS Lambda.
     warnings.filterwarnings("ignore", message="Couldn't determine the remaining time left")
     config = IdempotencyConfig(event_key_jmespath="key", expires_after_seconds=TTL_S)
     layer = RedisCachePersistenceLayer(client=client)
 
-    @idempotent_function(
-        data_keyword_argument="request", persistence_store=layer, config=config
-    )
+    @idempotent_function(data_keyword_argument="request", persistence_store=layer, config=config)
     def pay(request: dict[str, Any]) -> dict[str, Any]:
         return {"answer": ANSWER.decode(), "for": request["key"]}
 

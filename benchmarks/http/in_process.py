@@ -2,11 +2,11 @@
 
     python benchmarks/http/in_process.py [--rounds N] [--json FILE]
 
-Each round serves a batch of new keys by every contender in turn, then the same keys again (replays);
-the order of the contenders turns from round to round. What one adds is its time less that of the
-application alone in the same round; the figures are medians of rounds, with their quartiles. Time is
-wall time, since a peer waits for Redis, which runs on a Unix socket of its own, without
-persistence. A fifth of each batch goes first, untimed.
+Each round serves a batch of new keys by every contender in turn, then the same keys again
+(replays); the order of the contenders turns from round to round. What one adds is its time less
+that of the application alone in the same round; the figures are medians of rounds, with their
+quartiles. Time is wall time, since a peer waits for Redis, which runs on a Unix socket of its own,
+without persistence. A fifth of each batch goes first, untimed.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ def report(kind: str, found: Times) -> list[dict[str, object]]:
     print(f"\n{kind}: microseconds added to a request; ratio to {ours}, quartiles of rounds")
     rows = []
     for (name, step), times in found.items():
-        lower, median, upper = statistics.quantiles(times, n=4)
+        lower, median, upper = statistics.quantiles(times, n=4, method="inclusive")
         ratios = [time / own for time, own in zip(times, found[ours, step])]
-        ratio = statistics.quantiles(ratios, n=4)
+        ratio = statistics.quantiles(ratios, n=4, method="inclusive")
         rows.append(
             {
                 "kind": kind,

@@ -130,10 +130,15 @@ def main() -> None:
         }
         found = measure(ports, folder, options.rounds)
     rows = []
-    print(f"requests a second, gunicorn, {WORKERS} workers, {CONNECTIONS} connections; share of bare")
+    print(
+        f"requests a second, gunicorn, {WORKERS} workers, {CONNECTIONS} connections; share of bare"
+    )
     for (name, step), rates in found.items():
         shares = [rate / bare for rate, bare in zip(rates, found["bare", step])]
-        rate, share = statistics.quantiles(rates, n=4), statistics.quantiles(shares, n=4)
+        rate, share = (
+            statistics.quantiles(rates, n=4, method="inclusive"),
+            statistics.quantiles(shares, n=4, method="inclusive"),
+        )
         rows.append({"contender": name, "step": step, "rate": rate, "share": share})
         print(
             f"  {name:24} {step:7} {rate[1]:8.0f} [{rate[0]:.0f}-{rate[2]:.0f}]"

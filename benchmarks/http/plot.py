@@ -1,6 +1,6 @@
 """Draws what in_process.py measured: microseconds added to a request, on a logarithmic scale.
 
-    python benchmarks/http/plot.py build/bench_http.json docs/benchmarks-http.svg
+python benchmarks/http/plot.py build/bench_http.json docs/benchmarks-http.svg
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("svg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 COLOURS = {"first": "#1f6f8b", "replay": "#e0a458"}
 BAR = 0.38

@@ -20,7 +20,7 @@ POLL_S = 0.02
 
 @contextlib.contextmanager
 def running_redis() -> Iterator[str]:
-    """Run one on a Unix socket in a temporary folder, without persistence; gives the socket's path."""
+    """Run one on a Unix socket in a temporary folder, without persistence; gives its path."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "redis.sock")
         command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", ""]
