@@ -16,7 +16,7 @@ async def handler(scene, scope, receive, send):
     taken = await read(receive)
     run = scene.count_run()
     if do.block and not do.block_at:
-        await wait(scene, do.block)
+        await wait(scene, do.block, receive)
     do.fail_now("early", run)
     scope["idemkey.unrouted"] = do.unrouted
     fields, body = do.answer(do.resource(run, scope["path"], taken, scope.get("idemkey.claim")))
@@ -27,7 +27,7 @@ async def handler(scene, scope, receive, send):
     await send({"type": "http.response.start", "status": do.status, "headers": raw})
     for waits, piece in do.pieces(body):
         if waits:
-            await wait(scene, do.block)
+            await wait(scene, do.block, receive)
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     do.fail_now("late", run)
     await send({"type": "http.response.body"})
@@ -43,10 +43,20 @@ async def read(receive):
             return taken
 
 
-async def wait(scene, name):
+async def wait(scene, name, receive):
+    """Waits, and gives up if it hears that the client has left, as many frameworks do."""
     scene.arrive(name)
-    while not scene.may_go(name):
-        await asyncio.sleep(POLL_S)
+    leaving = asyncio.ensure_future(receive())
+    try:
+        while True:
+            released = scene.may_go(name)
+            if leaving.done() and leaving.result()["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            if released:
+                return
+            await asyncio.sleep(POLL_S)
+    finally:
+        leaving.cancel()
 
 
 def protected(scene):

@@ -89,6 +89,8 @@ class Player:
             self._pending[step["leave"]].leave()
         elif "unanswered" in step:
             self._assert(not self._pending[step["unanswered"]].heard.is_set(), "it is answered")
+        elif "answered" in step:
+            eventually(self._pending[step["answered"]].heard.is_set, "an answer begins")
         elif "fill" in step:
             self._fill()
         elif "unlink" in step:

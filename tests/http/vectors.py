@@ -27,6 +27,7 @@ VERBS = (
     "release",
     "leave",
     "unanswered",
+    "answered",
     "together",
     "repeat",
     "fill",
