@@ -23,46 +23,50 @@ static int counted(struct idem__py_exchange *begun, int reason)
 static int decided(struct idem__py_exchange *begun, int status)
 {
     const struct idem_http_decision *decision = &begun->decision;
+    int code;
 
     if (status != IDEM_OK)
         return status;
+    code = decision->action | decision->reason << IDEM__PY_HTTP_REASON_SHIFT |
+           decision->status << IDEM__PY_HTTP_STATUS_SHIFT;
     switch (decision->action) {
     case IDEM_HTTP_WAIT: /* once, and not at every look */
         if (begun->waits)
-            break;
+            return code;
         begun->waits = 1;
-        return decision->action | counted(begun, decision->reason);
+        return code | counted(begun, decision->reason);
     case IDEM_HTTP_STREAM:
     case IDEM_HTTP_SEND:
+        if (decision->strip || decision->fields_len > 0)
+            code |= IDEM__PY_HTTP_CHANGED;
         if (!begun->running || decision->reason == IDEM_HTTP_NO_REASON)
-            break;
+            return code;
         begun->running = 0;
-        return decision->action | counted(begun, decision->reason);
+        return code | counted(begun, decision->reason);
     case IDEM_HTTP_RUN:
     case IDEM_HTTP_PASS:
     case IDEM_HTTP_REPLAY:
     case IDEM_HTTP_REJECT:
         begun->running = decision->action == IDEM_HTTP_RUN;
-        return decision->action | counted(begun, decision->reason);
+        return code | counted(begun, decision->reason);
     default:
-        break;
+        return code;
     }
-    return decision->action | decision->reason << IDEM__PY_HTTP_REASON_SHIFT;
 }
 
 static int idem__py_http_begin(idem_http *http, struct idem__py_counts *counts,
-                               struct idem__py_exchange *begun, const char *method,
-                               size_t method_len, const char *path, size_t path_len,
-                               const char *query, size_t query_len, const char *fields,
+                               struct idem__py_exchange *begun, const char *request,
+                               size_t method_len, size_t path_len, size_t query_len,
                                size_t fields_len, const char *principal, int64_t principal_len)
 {
+    const char *path = request + method_len, *query = path + path_len, *fields = query + query_len;
     int status;
 
     begun->running = begun->waits = 0;
     idem_http_decision_init(&begun->decision, sizeof begun->decision);
-    status = idem_http_begin(http, method, method_len, path, path_len, query, query_len, fields,
-                             fields_len, principal, principal_len, &begun->exchange,
-                             &begun->decision);
+    status =
+        idem_http_begin(http, request, method_len, path, path_len, query, query_len, fields,
+                        fields_len, principal, principal_len, &begun->exchange, &begun->decision);
     while (status == IDEM_OK && counts->profile != NULL &&
            strcmp(counts->profile, begun->decision.profile) != 0)
         counts++;

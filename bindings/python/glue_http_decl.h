@@ -8,9 +8,14 @@ enum idem__py_http_limit {
     /* Reasons are below it. The last one is Python's own: an exchange left without a verdict. */
     IDEM__PY_HTTP_REASONS = 32,
     IDEM__PY_HTTP_ABANDONED = 31,
-    /* What a call returns: action | reason << REASON_SHIFT, with TOLD if it was counted. */
+    /*
+     * What a call returns, so that Python need not step into the struct: the action; above it the
+     * reason; whether it was counted; whether the response's head changes; the status of an answer.
+     */
     IDEM__PY_HTTP_REASON_SHIFT = 8,
-    IDEM__PY_HTTP_TOLD = 65536
+    IDEM__PY_HTTP_TOLD = 65536,
+    IDEM__PY_HTTP_CHANGED = 131072,
+    IDEM__PY_HTTP_STATUS_SHIFT = 20
 };
 
 /* How often each reason was seen in requests of a profile. A table ends with a NULL profile. */
@@ -28,12 +33,14 @@ struct idem__py_exchange {
     struct idem_http_decision decision;
 };
 
-/* Each returns the decision's action and reason as told above, or a negative status. */
+/*
+ * Each returns what is told above, or a negative status. `request` is method, path, query and fields,
+ * one after the other: to encode one text costs Python less than four.
+ */
 static int idem__py_http_begin(idem_http *http, struct idem__py_counts *counts,
-                               struct idem__py_exchange *begun, const char *method, size_t method_len, const char *path,
-                               size_t path_len, const char *query, size_t query_len,
-                               const char *fields, size_t fields_len, const char *principal,
-                               int64_t principal_len);
+                               struct idem__py_exchange *begun, const char *request,
+                               size_t method_len, size_t path_len, size_t query_len,
+                               size_t fields_len, const char *principal, int64_t principal_len);
 static int idem__py_http_body(struct idem__py_exchange *begun, const char *piece, size_t len);
 /* Gives the body, or its last piece, and decides. With none (len 0): decides, also after a wait. */
 static int idem__py_http_decide(struct idem__py_exchange *begun, const char *body, size_t len);

@@ -155,6 +155,16 @@ def test_a_client_that_leaves_cancels_nothing(store):
     assert asyncio.run(scenario()).replayed
 
 
+def test_an_application_may_hear_that_its_client_has_left_once_it_has_answered(store):
+    async def app(scope, receive, send):
+        await App()(scope, receive, send)
+        assert await receive() == {"type": "http.disconnect"}
+
+    client = Client(wrap(app, store))
+    client.left.set()
+    assert asyncio.run(client.call()).body == b"paid"
+
+
 class Inside(App):
     """Stays in the handler until the test lets it go."""
 

@@ -8,12 +8,12 @@ import idemkey
 import pytest
 from idemkey.http import Engine
 
-FIELDS = b"idempotency-key: k\r\nx-caller: ann\r\n"
+FIELDS = "idempotency-key: k\r\nx-caller: ann\r\n"
 
 
 def reason(engine, fields=FIELDS, **request):
     """Why the engine decides as it does about a request."""
-    request = {"method": b"POST", "path": b"/a", "query": b"", **request}
+    request = {"method": "POST", "path": "/a", "query": "", **request}
     exchange = engine.begin(fields=fields, **request)
     return exchange.reason.name if exchange.status or exchange.action.name == "PASS" else "-"
 
@@ -25,13 +25,13 @@ def test_principal_must_be_given(store):
 
 
 def test_none_is_a_principal(store):
-    assert reason(Engine(store, principal=None), b"idempotency-key: k\r\n") == "-"
+    assert reason(Engine(store, principal=None), "idempotency-key: k\r\n") == "-"
 
 
 def test_a_header_is_a_principal(store):
     engine = Engine(store, principal="X-Caller")
     assert reason(engine) == "-"
-    assert reason(engine, b"idempotency-key: k\r\n") == "NO_PRINCIPAL"
+    assert reason(engine, "idempotency-key: k\r\n") == "NO_PRINCIPAL"
     assert set(engine.wanted) == {"idempotency-key", "x-caller", "content-length"}
 
 
@@ -128,18 +128,18 @@ def config(request, tmp_path):
 def test_a_configuration_may_be_a_mapping_or_a_file(store, config):
     engine = Engine(store, config=config)
     assert reason(engine) == "-"
-    assert reason(engine, b"") == "NO_KEY"
-    assert reason(engine, b"", path=b"/b/1") == "NO_KEY"
-    assert engine.begin(b"POST", b"/b/1", b"", b"").status == 400
+    assert reason(engine, "") == "NO_KEY"
+    assert reason(engine, "", path="/b/1") == "NO_KEY"
+    assert engine.begin("POST", "/b/1", "", "").status == 400
     assert list(engine.counts) == ["stripe"]
 
 
 def test_arguments_prevail_over_the_configuration(store, config):
     route = {"match": "/c", "profile": "ietf", "required": True}
     engine = Engine(store, config=config, profile="noticia", principal=None, routes=[route])
-    assert reason(engine, b"idempotency-key: k\r\n") == "-"
-    assert engine.begin(b"POST", b"/b/1", b"", b"").action.name == "PASS"
-    assert engine.begin(b"POST", b"/c", b"", b"").status == 400
+    assert reason(engine, "idempotency-key: k\r\n") == "-"
+    assert engine.begin("POST", "/b/1", "", "").action.name == "PASS"
+    assert engine.begin("POST", "/c", "", "").status == 400
     assert set(engine.counts) == {"noticia", "ietf"}
 
 
@@ -175,8 +175,8 @@ def test_a_file_that_is_not_there_is_an_os_error(store, tmp_path):
 
 def test_for_ever_is_a_ttl(store):
     engine = Engine(store, principal=None, routes=[{"match": "/a", "ttl": idemkey.FOREVER}])
-    for path, expires_in in ((b"/a", idemkey.FOREVER), (b"/b", 86400.0)):
-        exchange = engine.begin(b"POST", path, b"", b"idempotency-key: k-%b\r\n" % path[1:])
+    for path, expires_in in (("/a", idemkey.FOREVER), ("/b", 86400.0)):
+        exchange = engine.begin("POST", path, "", f"idempotency-key: k-{path[1:]}\r\n")
         exchange.decide()
         assert exchange.expires_in == expires_in
         exchange.abort(KeyError())

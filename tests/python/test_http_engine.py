@@ -9,8 +9,8 @@ import pytest
 from idemkey import Outcome
 from idemkey.http import Action, Engine, Reason
 
-FIELDS = b"idempotency-key: k-1\r\n"
-HEAD = b"Content-Type: text/plain\r\nX: 1\r\nX: 2\r\n"
+FIELDS = "idempotency-key: k-1\r\n"
+HEAD = "Content-Type: text/plain\r\nX: 1\r\nX: 2\r\n"
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def engine(store):
     return Engine(store, principal=None, max_request=10, max_response=10)
 
 
-def begin(engine, fields=FIELDS, method=b"POST", path=b"/a", query=b""):
+def begin(engine, fields=FIELDS, method="POST", path="/a", query=""):
     return engine.begin(method, path, query, fields)
 
 
@@ -46,11 +46,11 @@ def test_a_response_in_one_piece(engine):
     )
     assert len(exchange.id) == 16
     assert exchange.respond(201, HEAD, b"done") is Action.SEND
-    assert (exchange.reason, exchange.fields, exchange.strip) == (Reason.KEPT, b"", False)
+    assert (exchange.reason, exchange.fields, exchange.strip) == (Reason.KEPT, "", False)
     replay = again(engine)
     assert (replay.action, replay.reason) == (Action.REPLAY, Reason.RECORDED)
     assert (replay.status, replay.body, replay.won) == (201, b"done", False)
-    assert replay.fields == HEAD + b"Content-Length: 4\r\nCache-Control: no-store\r\n"
+    assert replay.fields == HEAD + "Content-Length: 4\r\nCache-Control: no-store\r\n"
     assert replay.id == exchange.id
 
 
@@ -74,12 +74,12 @@ def test_a_response_too_large_to_keep(engine):
     assert exchange.data(b"0") is Action.STREAM
     assert (exchange.reason, exchange.fields) == (
         Reason.KEPT_WITHOUT,
-        b"Idempotency-Stored: false\r\n",
+        "Idempotency-Stored: false\r\n",
     )
     assert again(engine).reason is Reason.NOT_KEPT
     assert exchange.data(b"more") is Action.STREAM
     assert exchange.finish() is Action.SEND
-    whole = run(engine, fields=b"idempotency-key: other\r\n")
+    whole = run(engine, fields="idempotency-key: other\r\n")
     assert whole.respond(200, HEAD, b"01234567890") is Action.SEND
     assert whole.reason is Reason.KEPT_WITHOUT
 
@@ -94,12 +94,12 @@ def test_a_request_too_large(engine, pieces):
 
 def test_what_does_not_apply_is_passed(engine):
     for exchange, reason in (
-        (begin(engine, method=b"GET"), Reason.NOT_APPLICABLE),
-        (begin(engine, b""), Reason.NO_KEY),
+        (begin(engine, method="GET"), Reason.NOT_APPLICABLE),
+        (begin(engine, ""), Reason.NO_KEY),
     ):
         assert (exchange.action, exchange.reason) == (Action.PASS, reason)
         assert (exchange.outcome, exchange.id, exchange.attempt) == (None, "", 0)
-        assert (exchange.fields, exchange.body) == (b"", b"")
+        assert (exchange.fields, exchange.body) == ("", b"")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_an_exception_releases_and_anything_else_abandons(engine, failure, outco
     exchange = run(engine)
     assert (exchange.outcome, exchange.attempt) == (outcome, attempt)
     assert exchange.reconcile == (outcome is Outcome.RECLAIMED)
-    exchange.respond(200, b"", b"")
+    exchange.respond(200, "", b"")
 
 
 @pytest.mark.parametrize("how", ["close", "drop"])
@@ -131,15 +131,15 @@ def test_after_the_end_nothing_is_due_and_nothing_is_lost(engine):
     exchange.abort(SystemExit())
     exchange.close()
     exchange.close()
-    assert (exchange.fields, exchange.body, exchange.attempt) == (b"", b"", 1)
+    assert (exchange.fields, exchange.body, exchange.attempt) == ("", b"", 1)
     for call in (
         lambda: exchange.decide(b""),
         lambda: exchange.feed(b""),
         lambda: exchange.wait(),
-        lambda: exchange.response(200, b""),
+        lambda: exchange.response(200, ""),
         lambda: exchange.data(b""),
         lambda: exchange.finish(),
-        lambda: exchange.respond(200, b"", b""),
+        lambda: exchange.respond(200, "", b""),
     ):
         with pytest.raises(ValueError, match="not due"):
             call()
@@ -153,16 +153,16 @@ def test_a_call_that_is_not_due_changes_nothing(engine):
             call()
     assert exchange.decide(b"body") is Action.RUN
     with pytest.raises(ValueError, match="malformed header"):
-        exchange.respond(200, b"X: a\n", b"")
+        exchange.respond(200, "X: a\n", b"")
     with pytest.raises(ValueError, match="200 to 599"):
-        exchange.respond(199, b"", b"")
-    assert exchange.respond(200, b"", b"done") is Action.SEND
+        exchange.respond(199, "", b"")
+    assert exchange.respond(200, "", b"done") is Action.SEND
     assert again(engine).body == b"done"
 
 
 def test_arguments_of_the_wrong_type_are_told(engine):
     with pytest.raises(TypeError):
-        engine.begin("POST", b"/a", b"", b"")
+        engine.begin(b"POST", "/a", "", "")
     exchange = begin(engine)
     with pytest.raises(TypeError):
         exchange.decide("body")
@@ -174,13 +174,13 @@ def test_arguments_of_the_wrong_type_are_told(engine):
 
 def test_structs_that_are_used_again_are_as_new(engine):
     for number in range(200):
-        key = b"idempotency-key: %d\r\n" % number
+        key = f"idempotency-key: {number}\r\n"
         exchange = run(engine, fields=key)
         assert (exchange.reason, exchange.attempt) == (Reason.FIRST, 1)
         if number % 3 == 0:
             exchange.abort(KeyError())
         elif number % 3 == 1:
-            exchange.respond(200, b"", b"%d" % number)
+            exchange.respond(200, "", b"%d" % number)
 
 
 def test_a_duplicate_waits_for_the_response(store):
@@ -191,7 +191,7 @@ def test_a_duplicate_waits_for_the_response(store):
     assert 50 < second.retry_after <= 60
     assert second.wait(0) is Action.WAIT
     assert second.decide() is Action.WAIT
-    threading.Timer(0.05, lambda: first.respond(201, b"", b"done")).start()
+    threading.Timer(0.05, lambda: first.respond(201, "", b"done")).start()
     assert second.wait() is Action.REPLAY
     assert second.body == b"done"
     counts = engine.counts["ietf"]
@@ -205,7 +205,7 @@ def test_a_wait_ends_when_the_profile_says(store):
     assert second.decide(b"body") is Action.WAIT
     assert second.wait() is Action.REJECT
     assert (second.status, second.reason, second.retry_after) == (409, Reason.IN_FLIGHT, 1.0)
-    first.respond(200, b"", b"")
+    first.respond(200, "", b"")
 
 
 def test_a_waiter_takes_over_what_was_given_back(store):
@@ -215,7 +215,7 @@ def test_a_waiter_takes_over_what_was_given_back(store):
     assert second.decide(b"body") is Action.WAIT
     first.abort(KeyError())
     assert second.wait() is Action.RUN
-    second.respond(200, b"", b"")
+    second.respond(200, "", b"")
 
 
 def test_threads_share_an_engine(store):
@@ -224,13 +224,13 @@ def test_threads_share_an_engine(store):
 
     def request():
         for number in range(20):
-            exchange = begin(engine, b"idempotency-key: t-%d\r\n" % number)
+            exchange = begin(engine, f"idempotency-key: t-{number}\r\n")
             action = exchange.decide(b"body")
             if action is Action.WAIT:
                 action = exchange.wait()
             if action is Action.RUN:
                 runs.append(number)
-                exchange.respond(201, b"", b"%d" % number)
+                exchange.respond(201, "", b"%d" % number)
             else:
                 bodies.append((number, exchange.body))
 
@@ -257,7 +257,7 @@ def test_a_child_leaves_its_parents_claim_alone(engine, fork):
     process = fork(child)
     assert process.hear() == ["IN_FLIGHT", 0]
     process.join()
-    assert exchange.respond(201, b"", b"done") is Action.SEND
+    assert exchange.respond(201, "", b"done") is Action.SEND
     assert exchange.reason is Reason.KEPT
 
 
@@ -278,7 +278,7 @@ def test_a_dead_owners_request_runs_again(path, fork):
     if action is Action.WAIT:  # a death may be noticed some milliseconds late
         action = exchange.wait()
     assert (action, exchange.reason, exchange.attempt) == (Action.RUN, Reason.AGAIN, 2)
-    exchange.respond(200, b"", b"")
+    exchange.respond(200, "", b"")
 
 
 def test_a_held_key_waits_for_a_person(store):
@@ -289,4 +289,4 @@ def test_a_held_key_waits_for_a_person(store):
     (record,) = store.scan()
     assert (record.id, record.held, record.intent) == (exchange.id, True, b"POST /a\r\nk-1")
     store.resolve(record.key, None)
-    run(engine).respond(200, b"", b"")
+    run(engine).respond(200, "", b"")

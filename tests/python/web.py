@@ -16,6 +16,7 @@ class App:
         self.closed = 0
         self.claims = []
         self.bodies = []
+        self.lengths = []
         self.answer = (status, [("Content-Type", "text/plain"), *headers], body)
 
     def __call__(self, environ, start_response):
@@ -23,6 +24,7 @@ class App:
         claim = environ.get("idemkey.claim")
         self.claims.append(claim and (claim.outcome, claim.attempt, claim.reconcile))
         self.bodies.append(environ["wsgi.input"].read())
+        self.lengths.append(environ["CONTENT_LENGTH"])
         status, headers, body = self.answer
         if isinstance(body, BaseException):
             raise body

@@ -180,7 +180,7 @@ def deciding(store: idemkey.Store) -> tuple[int, bytes]:
         store, principal="Authorization", routes=[{"match": "/a", "wait": 1}], config={"ttl": 60}
     )
     names: tuple[str, ...] = engine.wanted
-    exchange: http.Exchange = engine.begin(b"POST", b"/a", b"", b"", engine.caller(names))
+    exchange: http.Exchange = engine.begin("POST", "/a", "", "", engine.caller(names))
     exchange.feed(b"body")
     action: http.Action = exchange.decide()
     if action is http.Action.WAIT:
@@ -191,15 +191,15 @@ def deciding(store: idemkey.Store) -> tuple[int, bytes]:
         flags: tuple[bool, bool, bool] = (exchange.won, exchange.reconcile, exchange.strip)
         print(claim, flags, exchange.expires_in)
         try:
-            exchange.response(200, b"", unrouted=False)
+            exchange.response(200, "", unrouted=False)
             exchange.data(b"body")
             exchange.finish()
         except BaseException as error:
             exchange.abort(error)
         exchange.close()
-        exchange.respond(200, b"", b"body", unrouted=True)
+        exchange.respond(200, "", b"body", unrouted=True)
     reason: http.Reason = exchange.reason
-    print(reason is http.Reason.KEPT, exchange.fields)
+    print(reason is http.Reason.KEPT, exchange.fields, exchange.changed)
     return exchange.status, exchange.body
 
 

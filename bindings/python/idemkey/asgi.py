@@ -19,15 +19,16 @@ from urllib.parse import quote
 from .aio import MS_PER_SECOND, pauses
 from .http import Action, Engine, Exchange, Reason
 from .http.config import UNSET
-from .http.fields import PATH_SAFE, raw_headers_of, raw_response_fields
+from .http.fields import PATH_SAFE, headers_of, request_fields, response_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
     from .http.engine import Principal
-    from .http.fields import RawHeaders
+    from .http.fields import Headers
     from .store import Store
 
+    RawHeaders = Iterable[tuple[bytes, bytes]]
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -103,7 +104,7 @@ class IdempotencyMiddleware:
                 receive = _Request(exchange, body, receive).receive
             await self._app(scope, receive, send)
         else:
-            headers = raw_headers_of(exchange.fields)
+            headers = _to_bytes(headers_of(exchange.fields))
             start = {"type": "http.response.start", "status": exchange.status, "headers": headers}
             await send(start)
             await send({"type": "http.response.body", "body": exchange.body})
@@ -112,15 +113,23 @@ class IdempotencyMiddleware:
         found = [pair for pair in scope["headers"] if pair[0] in self._wanted]
         if all(name in _ABOUT_BODY for name, _ in found):
             found = []  # there is no key, and the rest is not looked at
-        raw_path = scope.get("raw_path") or quote(scope["path"].encode(), PATH_SAFE).encode()
+        raw_path = scope.get("raw_path") or quote(scope["path"], PATH_SAFE).encode()
         return self.engine.begin(
-            scope["method"].encode("latin-1"),
-            raw_path.partition(b"?")[0],
-            scope.get("query_string", b""),
-            # The engine refuses the character that stands for a line break.
-            b"".join([b"%b: %b\r\n" % (n, value.replace(b"\n", b"\0")) for n, value in found]),
+            scope["method"],
+            raw_path.partition(b"?")[0].decode("latin-1"),
+            scope.get("query_string", b"").decode("latin-1"),
+            request_fields([f"{name}: {value}\r\n" for name, value in _to_text(found)]),
             self.engine.caller(scope) if found else None,
         )
+
+
+def _to_text(headers: RawHeaders) -> Headers:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def _to_bytes(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """With names in lower case, as ASGI has them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 async def _read(exchange: Exchange, receive: Receive) -> bytes | None:
@@ -230,7 +239,7 @@ class _Response:
             return
         self._held.append(piece)
         if not self._begun:
-            fields = raw_response_fields(start.get("headers", ()))
+            fields = response_fields(_to_text(start.get("headers", ())))
             status = start["status"]
             exchange.response(status, fields, unrouted=status == _NOT_FOUND and self._unrouted())
             self._begun = True
@@ -250,12 +259,12 @@ class _Response:
         self._complete = True
         self._request.let_go()
 
-    def _headers(self, start: Message) -> RawHeaders:
+    def _headers(self, start: Message) -> list[tuple[bytes, bytes]]:
         """With what the decision adds to them."""
         headers = list(start.get("headers", ()))
         if self._exchange.strip:
             headers = [pair for pair in headers if pair[0].lower() != _KEEP]
-        return headers + raw_headers_of(self._exchange.fields)
+        return headers + _to_bytes(headers_of(self._exchange.fields))
 
     def _unrouted(self) -> bool:
         # Starlette's router notes itself, and then the endpoint if it has found one.

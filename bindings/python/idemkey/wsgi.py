@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 from .http import Action, Engine, Exchange
 from .http.config import UNSET
 from .http.fields import (
+    encoded_path,
     headers_of,
-    raw_path,
     request_fields,
     response_fields,
     status_line,
@@ -32,7 +32,7 @@ from .http.fields import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
-    from typing import IO, Union
+    from typing import Union
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -51,6 +51,11 @@ CLAIM: Final = "idemkey.claim"
 #: Set to true by what knows that a 404 came from routing, so that it decides nothing. Flask's 404s
 #: are seen without.
 UNROUTED: Final = "idemkey.unrouted"
+
+# Names of this module are found faster than attributes of another's class.
+_NEED_BODY: Final = Action.NEED_BODY
+_PASS: Final = Action.PASS
+_RUN: Final = Action.RUN
 
 _PIECE_BYTES: Final = 1 << 16
 _NOT_FOUND: Final = "404"
@@ -90,6 +95,8 @@ class IdempotencyMiddleware:
     ) -> None:
         self._app = app
         self.engine = Engine(store, profile=profile, principal=principal, **options)
+        self._begin = self.engine.begin
+        self._caller = self.engine.caller if callable(principal) else None
         # Where the wanted headers stand in an environ, and how the line of each begins.
         wanted = self.engine.wanted
         self._about_key = [
@@ -108,40 +115,35 @@ class IdempotencyMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        exchange = self._begin(environ)
-        action = exchange.action
-        if action is Action.NEED_BODY:
-            asked = _ask(exchange, environ)
-            if asked is None:
-                start_response(status_line(HTTPStatus.LENGTH_REQUIRED), [("Content-Length", "0")])
-                return []
-            action = asked
-        if action is Action.RUN:
+        try:
+            fields = self._all_lines % self._take_all(environ)
+        except KeyError:
+            fields = ""
+        if fields.count("\n") != self._all_count or ": \r\n" in fields:
+            fields = self._fields(environ)
+        target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+        exchange = self._begin(
+            environ["REQUEST_METHOD"],
+            target.partition("?")[0] if target[:1] == "/" else encoded_path(environ),
+            environ.get("QUERY_STRING", ""),
+            fields,
+            self._caller(environ) if self._caller is not None and fields else None,
+        )
+        action: Action | None = exchange.action
+        if action is _NEED_BODY:
+            action = _ask(exchange, environ)
+        if action is _RUN:
             environ[CLAIM] = exchange
-            return _run(self._app, exchange, environ, start_response)
-        if action is Action.PASS:
+            return _Response(exchange, environ, start_response).run(self._app)
+        if action is _PASS:
             return self._app(environ, start_response)
+        if action is None:
+            start_response(status_line(HTTPStatus.LENGTH_REQUIRED), [("Content-Length", "0")])
+            return []
         start_response(status_line(exchange.status), headers_of(exchange.fields))
         return [exchange.body]
 
-    def _begin(self, environ: WSGIEnvironment) -> Exchange:
-        try:
-            lines = self._all_lines % self._take_all(environ)
-        except KeyError:
-            lines = ""
-        if lines and ": \r\n" not in lines and lines.count("\n") == self._all_count:
-            fields = lines.encode("latin-1")
-        else:
-            fields = self._fields(environ)
-        return self.engine.begin(
-            environ["REQUEST_METHOD"].encode("latin-1"),
-            raw_path(environ).encode("latin-1"),
-            environ.get("QUERY_STRING", "").encode("latin-1"),
-            fields,
-            self.engine.caller(environ) if fields else None,
-        )
-
-    def _fields(self, environ: WSGIEnvironment) -> bytes:
+    def _fields(self, environ: WSGIEnvironment) -> str:
         """The wanted headers that are there; none of the body's if there are no others."""
         get = environ.get
         lines = [
@@ -171,7 +173,10 @@ def _ask(exchange: Exchange, environ: WSGIEnvironment) -> Action | None:
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if length:
-        body = _read(stream, int(length))  # the engine has seen it: digits, and not too many
+        wanted = int(length)  # the engine has seen it: digits, and not too many
+        body = stream.read(wanted)
+        while len(body) < wanted and (piece := stream.read(wanted - len(body))):
+            body += piece
         action = exchange.decide(body)
     elif environ.get("wsgi.input_terminated"):
         pieces = []
@@ -189,46 +194,9 @@ def _ask(exchange: Exchange, environ: WSGIEnvironment) -> Action | None:
         action = exchange.decide()
     if action is Action.WAIT:
         action = exchange.wait()
-    if action is Action.RUN or action is Action.PASS:
+    if action is _RUN or action is _PASS:
         environ["wsgi.input"] = io.BytesIO(body)
     return action
-
-
-def _read(stream: IO[bytes], length: int) -> bytes:
-    """Read so many bytes; fewer at the stream's end."""
-    body = stream.read(length)
-    while len(body) < length:
-        piece = stream.read(length - len(body))
-        if not piece:
-            break
-        body += piece
-    return body
-
-
-def _run(
-    app: WSGIApplication,
-    exchange: Exchange,
-    environ: WSGIEnvironment,
-    start_response: StartResponse,
-) -> Iterable[bytes]:
-    """Run the application, and send its response once it is dealt with."""
-    response = _Response(exchange, environ, start_response)
-    close = None
-    try:
-        result = app(environ, response.start)
-        close = getattr(result, "close", None)
-        if isinstance(result, (list, tuple)) and not response.begun:
-            parts: Iterable[bytes] = response.whole(b"".join(result))
-        else:
-            parts = response.parts(iter(result))
-    except BaseException as error:
-        exchange.abort(error)
-        if close is not None:
-            close()
-        raise
-    if close is None and isinstance(parts, list):
-        return parts
-    return _Sent(parts, exchange, close)
 
 
 def _is_unrouted(environ: WSGIEnvironment) -> bool:
@@ -240,17 +208,11 @@ def _is_unrouted(environ: WSGIEnvironment) -> bool:
 class _Response:
     """What the application answers to one request, held back until it is recorded."""
 
-    __slots__ = (
-        "_environ",
-        "_exchange",
-        "_headers",
-        "_held",
-        "_start_response",
-        "_status",
-        "_unrouted",
-        "_write",
-        "begun",
-    )
+    _status = ""
+    _headers: Headers
+    _unrouted = False
+    _begun = False  # a part of the body was given
+    _write: Callable[[bytes], object] | None = None  # the server's, once it has the head
 
     def __init__(
         self, exchange: Exchange, environ: WSGIEnvironment, start_response: StartResponse
@@ -258,13 +220,26 @@ class _Response:
         self._exchange = exchange
         self._environ = environ
         self._start_response = start_response
-        self._status = ""
-        self._unrouted = False
-        self._headers: Headers = []
         self._held: list[bytes] = []
-        self._write: Callable[[bytes], object] | None = None  # the server's, once it has the head
-        #: Whether a part of the body was given.
-        self.begun = False
+
+    def run(self, app: WSGIApplication) -> Iterable[bytes]:
+        """Run the application, and send its response once it is dealt with."""
+        close = None
+        try:
+            result = app(self._environ, self.start)
+            close = getattr(result, "close", None)
+            if isinstance(result, (list, tuple)) and not self._begun:
+                parts: Iterable[bytes] = self._whole(b"".join(result))
+            else:
+                parts = self._parts(iter(result))
+        except BaseException as error:
+            self._exchange.abort(error)
+            if close is not None:
+                close()
+            raise
+        if close is None and type(parts) is list:
+            return parts
+        return _Sent(parts, self._exchange, close)
 
     def start(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
@@ -272,7 +247,7 @@ class _Response:
         """The application's ``start_response``."""
         if exc_info is not None and exc_info[1] is not None:
             # With a part of the body already given, an error page can't replace it.
-            if self.begun:
+            if self._begun:
                 raise exc_info[1].with_traceback(exc_info[2])
         elif self._status:
             raise AssertionError("start_response was called twice without exc_info")
@@ -291,14 +266,14 @@ class _Response:
                 write(held)
             self._held = []
 
-    def whole(self, body: bytes) -> list[bytes]:
+    def _whole(self, body: bytes) -> list[bytes]:
         """Deal with a response whose body this is; what to send of it."""
         status, fields = self._head()
         self._exchange.respond(status, fields, body, unrouted=self._unrouted)
         self._send()
         return [body]
 
-    def parts(self, rest: Iterator[bytes]) -> Iterable[bytes]:
+    def _parts(self, rest: Iterator[bytes]) -> Iterable[bytes]:
         """Deal with a response whose body comes in parts; what to send of it."""
         if self._write is None:
             for part in rest:
@@ -306,7 +281,7 @@ class _Response:
                     self._send()
                     break
             else:
-                if not self.begun:
+                if not self._begun:
                     self._begin()
                 self._exchange.finish()
                 self._send()
@@ -317,7 +292,7 @@ class _Response:
         """Hold a part of the body back; whether there is too much to go on so."""
         if not part:
             return False
-        if not self.begun:
+        if not self._begun:
             self._begin()
         self._held.append(part)
         return self._exchange.data(part) is Action.STREAM
@@ -325,9 +300,9 @@ class _Response:
     def _begin(self) -> None:
         status, fields = self._head()
         self._exchange.response(status, fields, unrouted=self._unrouted)
-        self.begun = True
+        self._begun = True
 
-    def _head(self) -> tuple[int, bytes]:
+    def _head(self) -> tuple[int, str]:
         if not self._status:
             raise RuntimeError("the application did not call start_response")
         return int(self._status[:3]), response_fields(self._headers)
@@ -335,10 +310,9 @@ class _Response:
     def _send(self) -> Callable[[bytes], object]:
         """Send the head, with what the decision adds to it."""
         exchange, headers = self._exchange, self._headers
-        if exchange.strip:
-            headers = without(headers, _KEEP)
-        if added := exchange.fields:
-            headers = [*headers, *headers_of(added)]
+        if exchange.changed:
+            kept = without(headers, _KEEP) if exchange.strip else headers
+            headers = [*kept, *headers_of(exchange.fields)]
         self._write = self._start_response(self._status, headers)
         return self._write
 

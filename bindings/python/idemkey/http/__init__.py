@@ -4,11 +4,11 @@ r"""HTTP requests with an idempotency key: what becomes of each, decided in C.
 made of the same parts. docs/http.md has the profiles and the configuration.
 
 >>> engine = Engine(store, profile="stripe", principal="Authorization")
->>> fields = b"idempotency-key: k-1\r\nauthorization: Bearer ann\r\n"
+>>> fields = "idempotency-key: k-1\r\nauthorization: Bearer ann\r\n"
 >>> def pay():
-...     exchange = engine.begin(b"POST", b"/v1/charges", b"", fields)
+...     exchange = engine.begin("POST", "/v1/charges", "", fields)
 ...     if exchange.decide(b'{"amount": 5}') is Action.RUN:
-...         exchange.respond(201, b"Location: /v1/charges/1\r\n", b"charged")
+...         exchange.respond(201, "Location: /v1/charges/1\r\n", b"charged")
 ...         return 201, b"charged"
 ...     return exchange.status, exchange.body
 >>> pay(), pay()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import error
 from ..handle import Handle
-from ..low_level import ffi, lib, text
+from ..low_level import NULL, ffi, lib, text
 from . import config as configuration
 from .config import UNSET
-from .exchange import Exchange
+from .exchange import Exchange, spare
 from .observing import Observing
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     Principal = Union[str, Callable[[Any], Optional[Union[str, bytes]]], None]
 
 _ERROR_BYTES: Final = 1024
+_NO_ONE: Final = lib.IDEM_HTTP_NO_ONE
+_TYPE: Final = ffi.typeof("struct idem__py_exchange *")
+
+# Names of this module are found faster than attributes of another.
+_begin = lib.idem__py_http_begin
+_new = object.__new__
+_spare = spare.pop
 
 
 class Engine:
@@ -53,12 +60,12 @@ class Engine:
         OSError: the file can't be read, or no memory.
 
     >>> engine = Engine(store, profile="ietf", principal=None, required=True)
-    >>> exchange = engine.begin(b"POST", b"/payouts", b"", b"")
+    >>> exchange = engine.begin("POST", "/payouts", "", "")
     >>> exchange.reason.name, exchange.status
     ('NO_KEY', 400)
     """
 
-    __slots__ = ("__weakref__", "_caller", "_http", "_observing", "_store", "wanted")
+    __slots__ = ("__weakref__", "_caller", "_counters", "_http", "_observing", "_store", "wanted")
 
     wanted: tuple[str, ...]
     """Names of the request headers that `begin` needs, in lower case; it may be given others."""
@@ -88,6 +95,7 @@ class Engine:
         if status:
             raise error(status)
         self._observing = Observing(configuration.profiles(whole), observer, log_keys=log_keys)
+        self._counters = self._observing.counters
         self._http = ffi.gc(made[0], lib.idem_http_delete)
         self.wanted = tuple(_names(lib.idem_http_wanted(self._http)))
         if lib.idem_http_wants_principal(self._http) and self._caller is None:
@@ -98,29 +106,48 @@ class Engine:
 
     def begin(
         self,
-        method: bytes,
-        path: bytes,
-        query: bytes,
-        fields: bytes,
+        method: str,
+        path: str,
+        query: str,
+        fields: str,
         principal: str | bytes | None = None,
     ) -> Exchange:
         """Begins with a request; the exchange's ``action`` is PASS, NEED_BODY or REJECT.
 
         Args:
-            method: in capitals.
+            method: in capitals. It and the others are text that stands for bytes of Latin-1.
             path: as on the request line: still percent-encoded, without the query.
             query: as on the request line, without the "?".
             fields: its headers, at least those that are `wanted`: ``name: value`` CR LF each.
             principal: what `caller` says. Looked at only where a function tells it.
         """
-        if isinstance(principal, str):
-            principal = principal.encode("utf-8", "surrogatepass")
-        elif principal is not None and not isinstance(principal, bytes):
-            raise TypeError(
-                f"principal's function must return text, bytes or None, not "
-                f"{type(principal).__name__}"
+        exchange: Exchange = _new(Exchange)
+        try:
+            mine, made = _spare()
+        except IndexError:
+            mine = ffi.new(_TYPE)
+            made = mine.decision
+        exchange._self = mine
+        exchange._made = made
+        exchange._engine = self
+        exchange._app_status = 0
+        request = (method + path + query + fields).encode("latin-1")
+        who, length = (NULL, _NO_ONE) if principal is None else _principal(principal)
+        exchange._decided(
+            _begin(
+                self._http,
+                self._counters,
+                mine,
+                request,
+                len(method),
+                len(path),
+                len(query),
+                len(fields),
+                who,
+                length,
             )
-        return Exchange(self, method, path, query, fields, principal)
+        )
+        return exchange
 
     def caller(self, request: Any) -> str | bytes | None:
         """Who sends the request, if the function that was given as ``principal`` is to tell."""
@@ -133,6 +160,16 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"<Engine {self._store!r}>"
+
+
+def _principal(principal: str | bytes) -> tuple[bytes, int]:
+    if isinstance(principal, str):
+        principal = principal.encode("utf-8", "surrogatepass")
+    elif not isinstance(principal, bytes):
+        raise TypeError(
+            f"principal's function must return text, bytes or None, not {type(principal).__name__}"
+        )
+    return principal, len(principal)
 
 
 def _names(start: Any) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..arguments import duration_ms, seconds_or_forever
 from ..errors import error
-from ..low_level import NULL, ffi, lib
+from ..low_level import ffi, lib
 from .words import ACTIONS, OUTCOMES, REASONS, Action, Reason, id_text
 
 if TYPE_CHECKING:
@@ -18,23 +18,23 @@ _WAIT_SLICE_MS: Final = 100
 _WAIT_MAX_S: Final = 3600.0  # the engine ends a wait at its profile's, which is at most that
 _MS_PER_SECOND: Final = 1000
 _ABANDON: Final = lib.IDEM_HTTP_ABANDON
-_REASON_SHIFT: Final = lib.IDEM__PY_HTTP_REASON_SHIFT
-_ACTION_MASK: Final = (1 << _REASON_SHIFT) - 1
+_ACTION_MASK: Final = (1 << lib.IDEM__PY_HTTP_REASON_SHIFT) - 1
 _TOLD: Final = lib.IDEM__PY_HTTP_TOLD
+_CHANGED: Final = lib.IDEM__PY_HTTP_CHANGED
+_STATUS_SHIFT: Final = lib.IDEM__PY_HTTP_STATUS_SHIFT
 _WON: Final = (lib.IDEM_CLAIMED, lib.IDEM_RECLAIMED)
 
 # Structs of exchanges that are gone, with the decision in each, for the next ones: making one costs
 # as much as deciding. Bounded, as a burst should not be kept for ever.
-_spare: list[tuple[Any, Any]] = []
+spare: list[tuple[Any, Any]] = []
 _SPARE_MAX: Final = 64
 
 # Names of this module are found faster than attributes of another.
-_TYPE: Final = ffi.typeof("struct idem__py_exchange *")
-_begin = lib.idem__py_http_begin
 _decide = lib.idem__py_http_decide
 _respond = lib.idem__py_http_respond
 _free = lib.idem__py_http_free
 _unpack = ffi.unpack
+_buffer = ffi.buffer
 
 
 class Exchange:
@@ -56,8 +56,9 @@ class Exchange:
         abort                            there will be none
         close       whatever happened: a claim that is still held is abandoned
 
-    A response's head is sent with ``fields`` added to it, and where ``strip`` says so without
-    X-Idemkey-Keep.
+    Where a response's head is `changed`, it is sent with ``fields`` added to it and, where
+    ``strip`` says so, without X-Idemkey-Keep. Header fields are lines that end in CR LF; as in
+    WSGI, text stands for bytes of Latin-1.
 
     A handler is given it as the claim that it holds: with `reconcile` it must look at what an
     earlier attempt has done before it acts.
@@ -66,48 +67,18 @@ class Exchange:
     store refuses is no error but a decision. Not for two threads at once, nor for a forked child.
     """
 
-    __slots__ = ("__weakref__", "_app_status", "_engine", "_made", "_self", "action")
+    __slots__ = ("__weakref__", "_app_status", "_code", "_engine", "_made", "_self", "action")
 
     action: Action
     """What to do."""
     _engine: Engine
     _self: Any  # struct idem__py_exchange *
     _made: Any  # the C decision in it
+    _code: int  # what the last call returned
     _app_status: int
 
-    def __init__(
-        self,
-        engine: Engine,
-        method: bytes,
-        path: bytes,
-        query: bytes,
-        fields: bytes,
-        principal: bytes | None,
-    ) -> None:
-        self._engine = engine
-        self._app_status = 0
-        try:
-            self._self, self._made = _spare.pop()
-        except IndexError:
-            self._self = ffi.new(_TYPE)
-            self._made = self._self.decision
-        self._decided(
-            _begin(
-                engine._http,
-                engine._observing.counters,
-                self._self,
-                method,
-                len(method),
-                path,
-                len(path),
-                query,
-                len(query),
-                fields,
-                len(fields),
-                NULL if principal is None else principal,
-                -1 if principal is None else len(principal),
-            )
-        )
+    def __new__(cls) -> Exchange:  # noqa: D102
+        raise TypeError("an Exchange is made by Engine.begin")
 
     def feed(self, piece: bytes) -> Action:
         """Feeds a piece of the request's body: NEED_BODY, or REJECT as soon as it is too large."""
@@ -135,7 +106,7 @@ class Exchange:
             if action is not Action.WAIT or left_ms <= 0:
                 return action
 
-    def response(self, status: int, fields: bytes, *, unrouted: bool = False) -> Action:
+    def response(self, status: int, fields: str, *, unrouted: bool = False) -> Action:
         """The application's response begins: BUFFER.
 
         Args:
@@ -144,8 +115,9 @@ class Exchange:
             unrouted: it is a 404 that came from routing; no handler ran.
         """
         self._app_status = status
+        lines = fields.encode("latin-1")
         return self._decided(
-            lib.idem__py_http_response(self._self, status, fields, len(fields), unrouted)
+            lib.idem__py_http_response(self._self, status, lines, len(lines), unrouted)
         )
 
     def data(self, piece: bytes) -> Action:
@@ -156,11 +128,12 @@ class Exchange:
         """The response is complete: records it, or gives the key back. SEND."""
         return self._decided(lib.idem__py_http_finish(self._self))
 
-    def respond(self, status: int, fields: bytes, body: bytes, *, unrouted: bool = False) -> Action:
+    def respond(self, status: int, fields: str, body: bytes, *, unrouted: bool = False) -> Action:
         """`response`, `data` and `finish` of a response that is complete. SEND."""
         self._app_status = status
+        lines = fields.encode("latin-1")
         return self._decided(
-            _respond(self._self, status, fields, len(fields), unrouted, body, len(body))
+            _respond(self._self, status, lines, len(lines), unrouted, body, len(body))
         )
 
     def abort(self, exception: BaseException) -> None:
@@ -183,8 +156,8 @@ class Exchange:
         if mine.running:
             self._abort(_ABANDON)
         _free(mine)
-        if len(_spare) < _SPARE_MAX:
-            _spare.append((mine, self._made))
+        if len(spare) < _SPARE_MAX:
+            spare.append((mine, self._made))
 
     @property
     def reason(self) -> Reason:
@@ -195,20 +168,25 @@ class Exchange:
     @property
     def status(self) -> int:
         """Of the answer: REPLAY, REJECT."""
-        return int(self._made.status)
+        return int(self._code >> _STATUS_SHIFT)
 
     @property
-    def fields(self) -> bytes:
+    def fields(self) -> str:
         """REPLAY, REJECT: the answer's header fields. SEND, STREAM: what the response's lack."""
         made = self._made
         length = made.fields_len
-        return bytes(_unpack(made.fields, length)) if length else b""
+        return str(_unpack(made.fields, length), "latin-1") if length else ""
 
     @property
     def body(self) -> bytes:
         """REPLAY, REJECT: the answer's body."""
         made = self._made
-        return bytes(ffi.buffer(made.body, made.body_len))
+        return bytes(_buffer(made.body, made.body_len))
+
+    @property
+    def changed(self) -> bool:
+        """SEND, STREAM: `fields` are to be added, or `strip` says yes. Often neither is."""
+        return bool(self._code & _CHANGED)
 
     @property
     def strip(self) -> bool:
@@ -254,20 +232,19 @@ class Exchange:
     def _decided(self, code: int) -> Action:
         if code < 0:
             raise _error(code)
+        self._code = code
         action: Action = ACTIONS[code & _ACTION_MASK]
         self.action = action
         if code & _TOLD:
             self._engine._observing.tell(
-                self._made, (code ^ _TOLD) >> _REASON_SHIFT, self._made.status or self._app_status
+                self._made, code, code >> _STATUS_SHIFT or self._app_status
             )
         return action
 
     def _abort(self, how: int) -> None:
         code = lib.idem__py_http_abort(self._self, how)
         if code > 0:
-            self._engine._observing.tell(
-                self._made, (code ^ _TOLD) >> _REASON_SHIFT, self._app_status
-            )
+            self._engine._observing.tell(self._made, code, self._app_status)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.action.name} {self.reason.name}>"

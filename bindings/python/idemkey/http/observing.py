@@ -6,7 +6,7 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..low_level import ffi, text
+from ..low_level import ffi, lib, text
 from .words import ACTIONS, OUTCOMES, REASONS, Action, Reason, id_text
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ for _level, _reasons in (
     for _reason in _reasons:
         _LEVELS[_reason.value] = _level
 
+_REASON_SHIFT: Final = lib.IDEM__PY_HTTP_REASON_SHIFT
+_REASON_MASK: Final = lib.IDEM__PY_HTTP_REASONS - 1
+_logs = log.isEnabledFor
 _MESSAGE: Final = (
     "%(idemkey_reason)s: profile %(idemkey_profile)s, key %(idemkey_key)s, attempt"
     " %(idemkey_attempt)s, status %(idemkey_status)s. %(idemkey_detail)s"
@@ -97,10 +100,11 @@ class Observing:
             }
         return counts
 
-    def tell(self, made: Any, reason: int, status: int) -> None:
-        """Tells what happened to the request of the C decision ``made``."""
+    def tell(self, made: Any, code: int, status: int) -> None:
+        """Tells what happened to the request of the C decision ``made``; a call gave ``code``."""
+        reason = code >> _REASON_SHIFT & _REASON_MASK
         observer = self._observer
-        logs = log.isEnabledFor(_LEVELS[reason])
+        logs = _logs(_LEVELS[reason])
         if not logs and observer is None:
             return
         event = self._event(made, REASONS[reason], status)
