@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import threading
 import types
+from pathlib import Path
 
 import django
 import pytest
@@ -30,7 +32,7 @@ if not settings.configured:
 from idemkey.django import IdempotencyMiddleware  # noqa: E402
 from idemkey.django.apps import IdemkeyConfig  # noqa: E402
 from idemkey.django.checks import check_settings  # noqa: E402
-from idemkey.django.conf import default_engine  # noqa: E402
+from idemkey.django.conf import default_engine, make_engine  # noqa: E402
 
 runs = []
 gate = {"inside": threading.Event(), "go_on": threading.Event()}
@@ -350,6 +352,18 @@ def test_the_order_of_middleware_is_checked(path):
         with override_settings(IDEMKEY=setting, MIDDLEWARE=order):
             assert [message.id for message in check_settings()] == found
             default_engine()._store.close()
+
+
+def test_the_documented_settings(path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "http.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (block,) = (block for block in blocks if "IDEMKEY" in block)
+    names = {}
+    exec(block.replace("/dev/shm/payouts.idem", path), names)
+    assert names["MIDDLEWARE"][-1] == MIDDLEWARE[0]
+    engine = make_engine(names["IDEMKEY"])
+    assert engine.counts == {"stripe": {}}
+    engine._store.close()
 
 
 def test_the_application_registers_the_checks():

@@ -17,7 +17,7 @@ from django.http import HttpResponse
 
 from ..aio import MS_PER_SECOND, pauses
 from ..http import Action, Engine, Exchange
-from ..http.fields import PATH_SAFE, headers_of, raw_path, request_fields, response_fields
+from ..http.fields import PATH_SAFE, encoded_path, headers_of, request_fields, response_fields
 from .conf import default_engine
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ async def _decide_async(exchange: Exchange, body: bytes) -> None:
                 break
 
 
-def _fields(engine: Engine, request: HttpRequest) -> bytes:
+def _fields(engine: Engine, request: HttpRequest) -> str:
     """The headers that the engine wants; none of the body's if there are no others."""
     meta = request.META
     lines = []
@@ -133,28 +133,25 @@ def _fields(engine: Engine, request: HttpRequest) -> bytes:
         if value is not None and (value or name not in _ABOUT_BODY):
             lines.append(f"{name}: {value}\r\n")
             has_key = has_key or name not in _ABOUT_BODY
-    return request_fields(lines) if has_key else b""
+    return request_fields(lines) if has_key else ""
 
 
 def _begin(
-    engine: Engine, request: HttpRequest, fields: bytes, caller: str | bytes | None
+    engine: Engine, request: HttpRequest, fields: str, caller: str | bytes | None
 ) -> Exchange:
     request.idemkey = None
-    return engine.begin(
-        (request.method or "").encode("latin-1"),
-        _path(request),
-        request.META.get("QUERY_STRING", "").encode("latin-1"),
-        fields,
-        caller,
-    )
+    query = request.META.get("QUERY_STRING", "")
+    return engine.begin(request.method or "", _path(request), query, fields, caller)
 
 
-def _path(request: HttpRequest) -> bytes:
+def _path(request: HttpRequest) -> str:
+    """The request's path as it was sent, where the server tells it."""
     scope = getattr(request, "scope", None)
-    if scope is None:
-        return raw_path(request.META).encode("latin-1")
-    raw: bytes = scope.get("raw_path") or quote(scope["path"].encode(), PATH_SAFE).encode()
-    return raw.partition(b"?")[0]
+    if scope is not None:
+        raw: bytes = scope.get("raw_path") or quote(scope["path"], PATH_SAFE).encode()
+        return raw.partition(b"?")[0].decode("latin-1")
+    target: str = request.META.get("RAW_URI") or request.META.get("REQUEST_URI") or ""
+    return target.partition("?")[0] if target[:1] == "/" else encoded_path(request.META)
 
 
 def _lacks_length(request: HttpRequest) -> bool:
