@@ -45,11 +45,12 @@ LIBRARIES := $(BUILD)/$(SONAME) $(BUILD)/libidemkey.a $(BUILD)/idemkey.pc \
 
 PYTHON := $(VENV)/bin/python
 PYTHON_PATHS := $(wildcard setup.py bindings benchmarks docs tests .ci/setup .ci/check_layers .ci/check_docs)
-C_FILES = $(sort $(wildcard csrc/*.[ch] csrc/*/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
+C_FILES = $(sort $(wildcard csrc/*.[ch] csrc/*/*.[ch] bindings/lua/core/*.[ch] tests/*/*.[ch] benchmarks/*.[ch]))
 
 # What a folder of tests adds to TEST_READY is built before pytest starts.
 TEST_READY :=
 include $(wildcard tests/*/*.mk)
+include bindings/lua/lua.mk
 -include benchmarks/bench.mk
 
 .PHONY: all
@@ -137,7 +138,7 @@ test-ready:  # all that `make test` runs, built
 run-test-ready: all c-tests $(TEST_READY) $(VENV)/.package
 
 .PHONY: lint run-lint
-lint:  ## clang-format, clang-tidy, include layers, ruff, mypy --strict
+lint:  ## clang-format, clang-tidy, include layers, ruff, mypy --strict, luacheck
 	@.ci/setup build python lint && .ci/setup venv demo test lint
 	@$(AGAIN) run-lint
 
@@ -148,9 +149,10 @@ run-lint:
 	$(VENV)/bin/ruff check $(PYTHON_PATHS)
 	$(VENV)/bin/ruff format --check $(PYTHON_PATHS)
 	$(PYTHON) -m mypy
+	luacheck --quiet bindings tests/lua
 	@# On stderr clang-tidy counts the warnings that it does not show.
-	printf '%s\n' $(SOURCES) $(HTTP_SOURCES) | xargs -P $$(nproc) -n 1 \
-	    sh -c 'clang-tidy --quiet "$$@" -- $(LANGUAGE) -Icsrc 2>/dev/null' tidy
+	printf '%s\n' $(SOURCES) $(HTTP_SOURCES) $(LUA_CORE_SOURCES) | xargs -P $$(nproc) -n 1 \
+	    sh -c 'clang-tidy --quiet "$$@" -- $(LANGUAGE) -Icsrc $(call lua_cflags,5.4) 2>/dev/null' tidy
 
 .PHONY: format
 format:  ## rewrite the sources as `make lint` wants them
