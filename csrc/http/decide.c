@@ -77,7 +77,8 @@ static int claim(struct idem_http_exchange *exchange, int64_t wait_ms,
     idem_claim_init(&exchange->claim, sizeof(exchange->claim));
     exchange->claim.record.buffer = exchange->space;
     exchange->claim.record.buffer_size = sizeof(exchange->space);
-    if (exchange->name.failed) {
+    /* Once the operation has happened, its end must not want for memory: see ended(). */
+    if (exchange->name.failed || !idem__buffer_room(&exchange->fields, IDEM__END_FIELDS_BYTES)) {
         errno = ENOMEM;
         return IDEM_ESYS;
     }

@@ -79,7 +79,7 @@ int idem__decide_as(struct idem_http_exchange *exchange, struct idem_http_decisi
         decision->detail = idem__buffer_text(&exchange->detail);
     }
     if (exchange->key.failed || exchange->name.failed || exchange->fields.failed ||
-        exchange->text.failed || exchange->detail.failed) {
+        exchange->text.failed) { /* without its detail a decision is one, too */
         errno = ENOMEM;
         return IDEM_ESYS;
     }

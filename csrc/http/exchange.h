@@ -34,6 +34,9 @@ enum idem__stage {
 /* A value up to this size is read without an allocation. */
 #define IDEM__SPACE_BYTES 2048
 
+/* What is added to a response: "Idempotency-Stored: false", or a header of this length with a number. */
+#define IDEM__END_FIELDS_BYTES (IDEM__NAME_MAX + 32u)
+
 struct idem_http_exchange {
     struct idem__digest digest; /* of the request, in the making */
     idem_http *http;

@@ -160,7 +160,8 @@ int idem_http_response(idem_http_exchange *exchange, int32_t status, const char 
  */
 int idem_http_data(idem_http_exchange *exchange, const void *piece, size_t len,
                    struct idem_http_decision *decision);
-/* The response is complete: records it, or gives the key back. Decides SEND. */
+/* The response is complete: records it, or gives the key back. Decides SEND; memory that runs out is no
+   error of this call or of idem_http_data, for the operation has happened. */
 int idem_http_finish(idem_http_exchange *exchange, struct idem_http_decision *decision);
 /* There will be no complete response. `how` is enum idem_http_abort. */
 int idem_http_abort(idem_http_exchange *exchange, int32_t how);

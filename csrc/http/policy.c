@@ -254,6 +254,15 @@ static bool read_principal(const json_t *value, struct idem__policy *policy)
     return policy->principal_source != NULL;
 }
 
+/* What is wrong with the name of a header that the engine adds; NULL: nothing, or there is none. */
+static const char *name_wrong(const char *name)
+{
+    if (name && !idem__field_kept(idem__text_span(name))) {
+        return "has a meaning of its own: name another header";
+    }
+    return name && strlen(name) > IDEM__NAME_MAX ? "is longer than 200 characters" : NULL;
+}
+
 static bool read_member(const struct member *member, json_t *value, struct idem__policy *policy,
                         struct idem__buffer *err)
 {
@@ -276,10 +285,8 @@ static bool read_member(const struct member *member, json_t *value, struct idem_
     case NAME_NONE:
         *(const char **)at = header_of(value);
         good = *(const char **)at || json_is_null(value);
-        if (*(const char **)at && !idem__field_kept(idem__text_span(*(const char **)at))) {
-            return refuse(member, value, "has a meaning of its own: name another header", err);
-        }
-        break;
+        return (good && !name_wrong(*(const char **)at)) ||
+               refuse(member, value, name_wrong(*(const char **)at), err);
     case NAMES:
     case METHODS:
     case PATTERNS:

@@ -8,7 +8,8 @@
 #include "http/digest.h"
 #include "http/key.h"
 
-#define IDEM__LIST_MAX 32 /* headers are fewer, see policy.c */
+#define IDEM__LIST_MAX 32  /* headers are fewer, see policy.c */
+#define IDEM__NAME_MAX 200 /* characters of a header that is added; policy.c says so in a message */
 
 /* Texts of the configuration, which outlives the policy. */
 struct idem__texts {

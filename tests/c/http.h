@@ -93,12 +93,16 @@ static inline void http_free(struct http_call *call)
     } while (0)
 
 /* Do the decision's fields have this line? */
-static inline bool http_has_line(const struct http_call *call, const char *line)
+static inline bool http_line_in(const struct idem_http_decision *decision, const char *line)
 {
     char want[300];
     snprintf(want, sizeof(want), "%s\r\n", line);
-    return call->decision.fields_len > 0 &&
-           memmem(call->decision.fields, call->decision.fields_len, want, strlen(want)) != NULL;
+    return decision->fields_len > 0 &&
+           memmem(decision->fields, decision->fields_len, want, strlen(want)) != NULL;
+}
+static inline bool http_has_line(const struct http_call *call, const char *line)
+{
+    return http_line_in(&call->decision, line);
 }
 
 #endif
