@@ -8,8 +8,11 @@ FUZZ_FLAGS := -O2 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
 FUZZ_CORE_FLAGS := $(FUZZ_FLAGS) -fsanitize-coverage=inline-8bit-counters,pc-table \
     $(foreach name,clock_gettime nanosleep syscall getrandom mmap,-D$(name)=fuzz_$(name))
 FUZZ_LINK := -fsanitize=fuzzer $(foreach name,region_back region_punch boot_id timens_offset_ms,-Wl,--wrap=idem__$(name))
-FUZZ_TARGETS := fuzz_image fuzz_parsers
-FUZZ_COMMON := $(filter-out $(FUZZ_TARGETS) mutator,$(basename $(notdir $(wildcard tests/fuzz/*.c))))
+# The HTTP engine's allocations are ours too (scarce.c): one of them may fail.
+FUZZ_HTTP_FLAGS := $(foreach name,realloc calloc aligned_alloc,-D$(name)=fuzz_$(name))
+FUZZ_TARGETS := fuzz_image fuzz_parsers fuzz_http
+FUZZ_HTTP_PARTS := exchanges promises scarce
+FUZZ_COMMON := $(filter-out $(FUZZ_TARGETS) $(FUZZ_HTTP_PARTS) mutator,$(basename $(notdir $(wildcard tests/fuzz/*.c))))
 
 $(BUILD)/fuzz/core/%.o: csrc/%.c Makefile tests/fuzz/fuzz.mk | $(BUILD)/.have-build
 	@mkdir -p $(@D)
@@ -22,25 +25,30 @@ $(BUILD)/fuzz/%.o: tests/fuzz/%.c Makefile tests/fuzz/fuzz.mk | $(BUILD)/.have-b
 	$(Q)$(FUZZ_CC) $(LANGUAGE) $(WARNINGS) $(CFLAGS) $(CPPFLAGS) -Icsrc -MMD -MP $(FUZZ_FLAGS) -c -o $@ $<
 
 FUZZ_CORE := $(SOURCES:csrc/%.c=$(BUILD)/fuzz/core/%.o)
+FUZZ_HTTP := $(HTTP_SOURCES:csrc/%.c=$(BUILD)/fuzz/core/%.o)
+$(FUZZ_HTTP): FUZZ_CORE_FLAGS += $(FUZZ_HTTP_FLAGS)
+$(BUILD)/fuzz/fuzz_http: $(FUZZ_HTTP_PARTS:%=$(BUILD)/fuzz/%.o) $(FUZZ_HTTP)
+$(BUILD)/fuzz/fuzz_http: FUZZ_LIBS := $(HTTP_LIBS)
 $(BUILD)/fuzz/fuzz_image: $(BUILD)/fuzz/mutator.o
 $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: $(BUILD)/fuzz/%.o $(FUZZ_COMMON:%=$(BUILD)/fuzz/%.o) $(FUZZ_CORE)
 	$(call say,LINK)
-	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(FUZZ_LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(FUZZ_LINK) $(LDFLAGS) -o $@ $^ $(FUZZ_LIBS) $(LIBS)
 
--include $(wildcard $(BUILD)/fuzz/*.d $(BUILD)/fuzz/core/*.d)
+-include $(wildcard $(BUILD)/fuzz/*.d $(BUILD)/fuzz/core/*.d $(BUILD)/fuzz/core/http/*.d)
 
 TEST_READY += $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 
 IMAGES ?= 1000000
 FUZZ_RUN = python3 tests/fuzz/run.py --build $(BUILD) --jobs $(shell nproc)
 .PHONY: prove-damage run-prove-damage fuzz-corpus run-fuzz-corpus
-prove-damage:  ## a million damaged regions, and the parsers: nothing crashes (IMAGES=n)
+prove-damage:  ## a million damaged regions, the parsers and HTTP: nothing crashes (IMAGES=n)
 	@.ci/setup build test
 	@$(AGAIN) run-prove-damage
 
 run-prove-damage: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 	@$(FUZZ_RUN) fuzz_image --images $(IMAGES)
 	@$(FUZZ_RUN) fuzz_parsers --images $$(($(IMAGES) / 5))
+	@$(FUZZ_RUN) fuzz_http --images $$(($(IMAGES) / 2))
 
 fuzz-corpus:  ## fuzz for a while, and keep the inputs that reach more of the core
 	@.ci/setup build test

@@ -76,6 +76,17 @@ const void *take_bytes(struct input *input, size_t *length)
     return copy;
 }
 
+const char *take_text(struct input *input, size_t max, size_t *length)
+{
+    *length = take(input, 1) % (max + 1);
+    *length = *length < input->left ? *length : input->left;
+    char *text = owned(input, *length ? *length : 1);
+    memcpy(text, input->data, *length);
+    input->data += *length;
+    input->left -= *length;
+    return text;
+}
+
 const void *take_key(struct input *input, size_t *length)
 {
     const uint64_t kind = take(input, 1);

@@ -1,4 +1,4 @@
-/* input.h - what an input of fuzz_parsers means: numbers, byte strings and structs, right and wrong. */
+/* input.h - what an input of fuzz_parsers or fuzz_http means: numbers, byte strings and structs, right and wrong. */
 #ifndef FUZZ_INPUT_H
 #define FUZZ_INPUT_H
 
@@ -26,6 +26,8 @@ uint64_t take_number(struct input *input);
 int64_t take_wait_ms(struct input *input);
 /* Bytes, or NULL, with *length: of the bytes, or a lie. */
 const void *take_bytes(struct input *input, size_t *length);
+/* At most `max` bytes as they come, at a place of their own. */
+const char *take_text(struct input *input, size_t max, size_t *length);
 /* A key: mostly one of a few, so that calls meet. */
 const void *take_key(struct input *input, size_t *length);
 /* A struct: filled in by `init` in full size; or with a size that is wrong, and just as many bytes. */

@@ -2,9 +2,10 @@
 
     run.py TARGET [--images N | --seconds S] [--jobs J] [--seed N] [--build FOLDER] [--keep]
 
-TARGET: fuzz_image (an execution is an image) or fuzz_parsers (a list of calls). Every run begins
-with the inputs in corpus/TARGET; 0 images replays only those. --keep puts what is new into that
-folder, reduced to the fewest inputs that reach as much of the core.
+TARGET: fuzz_image (an execution is an image), fuzz_parsers (a list of calls) or fuzz_http (a text
+for the HTTP engine, or exchanges). Every run begins with the inputs in corpus/TARGET; 0 images
+replays only those. --keep puts what is new into that folder, reduced to the fewest inputs that
+reach as much of the core.
 
 Prints a summary. Exits with 1 if a process crashed or hung; the input is kept, its path printed.
 """
@@ -30,7 +31,7 @@ HANG_S = 60  # of one input, which takes a millisecond: a busy machine does not 
 WATCHDOG_S = 300  # beyond the time asked for, or for a batch of executions
 SLOWEST_PER_S = 20  # executions of a process on a busy machine, for the watchdog
 MEMORY_LIMIT_MB = 2048
-INPUT_MAX_BYTES = {"fuzz_image": 132, "fuzz_parsers": 400}
+INPUT_MAX_BYTES = {"fuzz_image": 132, "fuzz_parsers": 400, "fuzz_http": 500}
 SANITIZERS = {
     # A small quarantine stays in the cache; what is freed twice or late is freed soon after.
     "ASAN_OPTIONS": "quarantine_size_mb=16:detect_leaks=1",

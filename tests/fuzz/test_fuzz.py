@@ -1,6 +1,7 @@
 """The part of the fuzzing that fits into `make test`: short, seeded, beginning with the corpus."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = HERE.parent.parent / "build"
 # Together with test_arguments.py half a minute.
-SECONDS = {"fuzz_image": 18, "fuzz_parsers": 6}
+SECONDS = {"fuzz_image": 18, "fuzz_parsers": 6, "fuzz_http": 6}
 
 
 def run(target: str, *options: str) -> str:
@@ -35,3 +36,6 @@ def test_damage_is_survived(target: str) -> None:
     if target == "fuzz_image":
         for answer in ("ECORRUPT", "EVERSION", "EFULL", "ENOTFOUND", "ELOST", "EBUSY"):
             assert f"{answer}=" in output, answer
+    if target == "fuzz_http":
+        for action in ("PASS", "RUN", "WAIT", "REPLAY", "REJECT", "BUFFER", "STREAM", "SEND"):
+            assert re.search(rf"answers action {action}: [1-9]", output), action
