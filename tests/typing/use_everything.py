@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import idemkey
-from idemkey import ClaimOptions, Outcome, State, asgi, http, webhooks, wsgi
+from idemkey import ClaimOptions, Outcome, State, asgi, http, references, webhooks, wsgi
+from idemkey.references import NEXTAPI_V1, NEXTAPI_V2, NOTICIA
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -201,6 +202,62 @@ def deciding(store: idemkey.Store) -> tuple[int, bytes]:
     reason: http.Reason = exchange.reason
     print(reason is http.Reason.KEPT, exchange.fields, exchange.changed)
     return exchange.status, exchange.body
+
+
+def referring(store: idemkey.Store) -> None:
+    def create(attempt: references.Attempt) -> str:
+        print(attempt.number, attempt.intent)
+        return NEXTAPI_V1.ids["payout"].new()
+
+    payouts = references.References(
+        store, namespace="payout", rules=NEXTAPI_V1, wait=1, on_crash="hold", crash_grace=1
+    )
+    made: references.Reference = payouts.create_or_get("R-1", create, scope="acc_1", intent=b"i")
+    facts: tuple[str, bool, int] = (made.id, made.created, made.status)
+    try:
+        entity: str = payouts.create_or_error("R-1", create, scope=None)
+        made = payouts.upsert("R-1", create, print, scope=None)
+    except references.REFUSALS as error:
+        answer: references.Answer = NEXTAPI_V1.answer(error)
+        body: dict[str, object] = answer.body
+        print(body, answer.status, answer.headers)
+    existing: str | None = payouts.get("R-1", scope="acc_1")
+    many: dict[str, str] = payouts.get_many(["R-1"], scope="acc_1")
+    key: bytes = payouts.key("R-1", scope="acc_1")
+    there: bool = payouts.forget("R-1", scope="acc_1")
+    print(facts, entity, existing, many, key, there)
+
+
+async def referring_later(payouts: references.References) -> None:
+    async def create(attempt: references.Attempt) -> str:
+        return "payout_1"
+
+    async def update(payout: str) -> None:
+        print(payout)
+
+    made: references.Reference = await payouts.acreate_or_get("R-1", create, scope=None)
+    entity: str = await payouts.acreate_or_error("R-1", create, scope=None)
+    made = await payouts.aupsert("R-1", create, update, scope=None)
+    print(made, entity)
+
+
+def ruling() -> None:
+    rules = references.Rules("order_id", pattern="[0-9]+", ids={}, lookups={"order": "/orders"})
+    ids: list[str] = rules.reference_ids(b"order_id=1")
+    lookup: references.Lookup | None = NEXTAPI_V2.looked_up("/v2/payout-requests", "")
+    url: str = rules.lookup_url("order", rules.check("1"))
+    ids_of_payouts: references.EntityId = NEXTAPI_V1.ids["payout"]
+    valid: bool = ids_of_payouts.matches(None)
+    payout: str = ids_of_payouts.check(ids_of_payouts.new())
+    print(ids, lookup, url, valid, payout, NOTICIA.field)
+    try:
+        NOTICIA.check("")
+    except references.InvalidReferenceError as error:
+        print(error.field)
+    except references.DuplicateReferenceError as error:
+        print(error.reference_id, error.existing_id)
+    except references.InvalidIdError:
+        pass
 
 
 def failing(store: idemkey.Store) -> None:
