@@ -38,16 +38,19 @@ def test_the_loop_goes_on_while_claims_wait(store):
 
 
 def test_no_thread_is_used(store):
+    # Others' tests may have left threads of their own, such as an executor's.
+    before = set(threading.enumerate())
+
     async def main():
         mine = store.claim("k")
         waiter = asyncio.ensure_future(store.aclaim("k", wait=60))
         await asyncio.sleep(aio.FIRST_PAUSE_S)
-        threads = threading.active_count()
+        threads = set(threading.enumerate())
         mine.release()
         (await waiter).release()
         return threads
 
-    assert asyncio.run(main()) == 1
+    assert asyncio.run(main()) <= before
 
 
 def test_waiting_in_vain(store):
