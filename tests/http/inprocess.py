@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,16 +13,18 @@ class InProcess:
     """What the targets share: no worker that may die, no server that refuses anything first."""
 
     is_server = False
-    offers = frozenset({"one-process", "exit", "chunked"})
+    offers = frozenset({"one-process", "exit", "exceptions", "chunked", "repeated-fields"})
 
     def __init__(self, root):
+        self._building = threading.Lock()
         self._app = lru_cache(KEPT_SCENES)(lambda name: self.build(Scene(Path(root) / name)))
 
     def send(self, request):
         return self.exchange(request, None)
 
     def app_of(self, request):
-        return self._app(dict(request.fields)["X-Scene"])
+        with self._building:
+            return self._app(dict(request.fields)["X-Scene"])
 
     def close(self):
         self._app.cache_clear()

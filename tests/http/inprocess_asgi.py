@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+import traceback
 
 import asgi_app
 from inprocess import InProcess
@@ -51,11 +51,12 @@ class Asgi(InProcess):
                 pending.heard.set()
             messages.append(message)
 
-        # A SystemExit would end the loop, as it ends a server: here the loop goes on.
-        with suppress(Exception, SystemExit):
+        try:
             await self.app_of(request)(scope(request), receive, send)
             return answer(messages)
-        return LOST
+        except (Exception, SystemExit):  # which would end a server's loop: here it goes on
+            traceback.print_exc()  # seen if the answer was not to be lost
+            return LOST
 
 
 def scope(request):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import traceback
 
 import wsgi_app
 from inprocess import InProcess
@@ -32,6 +33,7 @@ class Wsgi(InProcess):
                 self._heard(pending)
                 body += piece
         except (Exception, SystemExit):
+            traceback.print_exc()  # seen if the answer was not to be lost
             return LOST
         finally:
             if hasattr(result, "close"):

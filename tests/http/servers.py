@@ -67,11 +67,12 @@ KINDS = {
 }
 # A thread of gthread that exits leaves its client waiting; the others start a new worker slowly, so
 # that one of them is enough. uWSGI reads no chunked body unless the application calls its own API.
+ALL_OFFER = {"workers", "exceptions", "repeated-fields"}
 OFFERS = {
-    "gunicorn-sync": {"workers", "chunked", "exit"},
-    "gunicorn-gthread": {"workers", "chunked"},
-    "uvicorn": {"workers", "chunked"},
-    "uwsgi": {"workers"},
+    "gunicorn-sync": ALL_OFFER | {"chunked", "exit"},
+    "gunicorn-gthread": ALL_OFFER | {"chunked"},
+    "uvicorn": ALL_OFFER | {"chunked"},
+    "uwsgi": ALL_OFFER,
 }
 
 

@@ -105,7 +105,7 @@ def _read(raw):
                 profile=profile,
                 shows=raw["shows"],
                 case=raw["case"],
-                needs=frozenset(raw.get("needs", ())),
+                needs=frozenset(resolved(raw.get("needs", []), profile)),
                 config={**base, **resolved(variant.get("config", {}), profile)},
                 steps=list(_steps(resolved(raw.get("steps", []), profile), name)),
                 refused=variant.get("refused", []),
