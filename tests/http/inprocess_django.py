@@ -7,8 +7,8 @@ from inprocess import InProcess
 from inprocess_asgi import Asgi
 from inprocess_wsgi import Wsgi
 
-# Django makes responses of exceptions before its middleware sees them, gives a response one value of
-# a name, and reads no body without a length.
+# Django makes responses of exceptions before its middleware sees them, gives a response one value
+# of a name, and reads no body without a length.
 OFFERS = InProcess.offers - {"exceptions", "repeated-fields", "chunked"}
 
 
