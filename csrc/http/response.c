@@ -52,7 +52,6 @@ int idem_http_response(idem_http_exchange *exchange, int32_t status, const char 
         !idem__decision_ok(decision)) {
         return IDEM_EINVAL;
     }
-    idem__buffer_clear(&exchange->stored);
     if (!idem__stored_begin(&exchange->stored, status, block)) {
         return IDEM_EINVAL;
     }

@@ -198,6 +198,19 @@ static void nesting_is_bounded(void)
 {
     enum { ALLOWED = 200, FAR = 20000 };
     char *text = malloc(2 * FAR + 1);
+    /* {"a":{"a": ... 0}}, one level for each object. */
+    for (int levels = ALLOWED; levels <= ALLOWED + 1; levels++) {
+        text[0] = '\0';
+        for (int i = 0; i < levels; i++) {
+            strcat(text, "{\"a\":");
+        }
+        strcat(text, "0");
+        memset(text + strlen(text) + 1, 0, (size_t)levels);
+        memset(text + strlen(text), '}', (size_t)levels);
+        char *form = form_of(text, strlen(text));
+        CHECK((form != NULL) == (levels == ALLOWED));
+        free(form);
+    }
     check_form(nested(ALLOWED, text), 2 * ALLOWED);
     char *deepest = form_of(nested(ALLOWED, text), 2 * ALLOWED);
     CHECK(deepest != NULL);

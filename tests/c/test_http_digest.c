@@ -129,6 +129,7 @@ static void long_scopes_are_digested(void)
         struct idem__buffer name = name_of(&scope);
         longest = name.len > longest ? name.len : longest;
         CHECK(len < 1024 || name.len < 64);
+        CHECK((name.at[0] == 'h') == (len > IDEM_KEY_MAX - 1 - 4 * 4 - 1)); /* no name of parts */
         idem__buffer_free(&name);
         const size_t at = test_random() % len;
         static char changed[sizeof(path)];

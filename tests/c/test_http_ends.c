@@ -320,6 +320,33 @@ static void what_is_released_has_no_retention(void)
     http_end(http);
 }
 
+/* Pieces count together: what fits exactly is kept, a byte more is not. */
+static void a_response_has_its_largest(void)
+{
+    static const size_t pieces[][3] = {{10, 0, 0}, {6, 4, 0}, {0, 5, 5},
+                                       {11, 0, 0}, {6, 5, 0}, {5, 5, 1}};
+    for (int i = 0; i < 6; i++) {
+        idem_http *http = http_new(CONFIG(", \"max_response\": 10"));
+        struct http_call first = {.fields = KEY}, again = first;
+        size_t given = 0;
+        CHECK_INT(http_ask(http, &first), IDEM_HTTP_RUN);
+        CHECK_INT(idem_http_response(first.exchange, 200, "", 0, 0, &first.decision), IDEM_OK);
+        for (int p = 0; p < 3; p++) {
+            CHECK_INT(idem_http_data(first.exchange, "0123456789A", pieces[i][p], &first.decision),
+                      IDEM_OK);
+            given += pieces[i][p];
+            CHECK_INT(first.decision.action, given > 10 ? IDEM_HTTP_STREAM : IDEM_HTTP_BUFFER);
+        }
+        CHECK_INT(idem_http_finish(first.exchange, &first.decision), IDEM_OK);
+        CHECK_INT(first.decision.reason, i < 3 ? IDEM_HTTP_KEPT : IDEM_HTTP_KEPT_WITHOUT);
+        CHECK_INT(http_ask(http, &again), i < 3 ? IDEM_HTTP_REPLAY : IDEM_HTTP_REJECT);
+        CHECK(i >= 3 || again.decision.body_len == 10);
+        http_free(&first);
+        http_free(&again);
+        http_end(http);
+    }
+}
+
 /* What decides nothing streams when it is large, and gives the key back at its end. */
 static void a_large_response_that_decides_nothing_streams(void)
 {
@@ -357,6 +384,7 @@ int main(void)
                                     TEST(a_grace_is_waited_for),
                                     TEST(the_retention_left_is_told),
                                     TEST(what_is_released_has_no_retention),
+                                    TEST(a_response_has_its_largest),
                                     TEST(a_large_response_that_decides_nothing_streams),
                                     {0}});
 }

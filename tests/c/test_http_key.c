@@ -71,6 +71,8 @@ static void uuids_are_read_without_their_case(void)
     READS(KEY_UUID4, four, four);
     READS(KEY_UUID4, "550E8400-E29B-41D4-A716-446655440000", four);
     READS(KEY_UUID, "017f22e2-79b0-7cc3-98c4-dc0c0c07398f", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
+    READS(KEY_UUID, "c232ab00-9414-11ec-b3c8-9f6bdeced846", "c232ab00-9414-11ec-b3c8-9f6bdeced846");
+    READS(KEY_UUID, "2489e9ad-2ee2-8e00-8ec9-32d5f69181c0", "2489e9ad-2ee2-8e00-8ec9-32d5f69181c0");
     READS(KEY_UUID, "00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000");
     READS(KEY_UUID, "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "ffffffff-ffff-ffff-ffff-ffffffffffff");
     REFUSES(KEY_UUID4, "017f22e2-79b0-7cc3-98c4-dc0c0c07398f", "version 4");
@@ -264,6 +266,8 @@ static void wrong_patterns_are_told(void)
         {"POST, PUT /a", "method"},
         {" /a", "method"},
         {"post /a", "method"},
+        {"a /a", "method"},
+        {"Pz /a", "method"},
         {"POST,,PUT /a", "method"},
         {"POST, /a", "method"},
         {"* /a", "leave"},

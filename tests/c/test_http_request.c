@@ -36,6 +36,10 @@ static void fields_that_contradict_are_refused(void)
     }
     CHECK_ASKED(http, KEY WHO "Content-Length: 0\r\ncontent-length: 0\r\n", IDEM_HTTP_RUN,
                 IDEM_HTTP_FIRST);
+    struct http_call two = {.fields = KEY WHO "Content-Length: 0\r\nContent-Length: 1\r\n",
+                            .body = "x"};
+    CHECK_INT(http_ask(http, &two), IDEM_HTTP_REJECT);
+    http_free(&two);
     /* Without a key they are the application's business. */
     CHECK_ASKED(http, WHO WHO, IDEM_HTTP_PASS, IDEM_HTTP_NO_KEY);
     CHECK_ASKED(http, WHO "Content-Length: x\r\n", IDEM_HTTP_PASS, IDEM_HTTP_NO_KEY);
@@ -160,6 +164,10 @@ static void a_key_has_its_scope(void)
         CHECK_INT(http_ask(http, &first), IDEM_HTTP_RUN);
         CHECK_INT(http_ask(http, &path), cases[i].other_path);
         CHECK_INT(http_ask(http, &method), cases[i].other_method);
+        CHECK_INT(path.decision.reason,
+                  cases[i].other_path == IDEM_HTTP_RUN ? IDEM_HTTP_FIRST : IDEM_HTTP_CONFLICT);
+        CHECK_INT(method.decision.reason,
+                  cases[i].other_method == IDEM_HTTP_RUN ? IDEM_HTTP_FIRST : IDEM_HTTP_CONFLICT);
         http_free(&first);
         http_free(&path);
         http_free(&method);
@@ -245,6 +253,28 @@ static void a_body_comes_in_pieces(void)
     }
 }
 
+/* Its limit is of all pieces together, and is told at the piece that passes it. */
+static void a_body_has_its_largest(void)
+{
+    idem_http *http = http_new(CONFIG(", \"max_request\": 4"));
+    static const size_t pieces[][3] = {{4, 0, 0}, {3, 1, 0}, {0, 0, 4}, {5, 0, 0},
+                                       {4, 1, 0}, {3, 2, 0}, {1, 1, 3}};
+    for (int i = 0; i < 7; i++) {
+        struct http_call call = {.fields = KEY WHO};
+        CHECK_INT(http_begin(http, &call), IDEM_HTTP_NEED_BODY);
+        size_t given = 0;
+        for (int p = 0; p < 3 && call.decision.action == IDEM_HTTP_NEED_BODY; p++) {
+            CHECK_INT(idem_http_body(call.exchange, "12345", pieces[i][p], &call.decision),
+                      IDEM_OK);
+            given += pieces[i][p];
+            CHECK_INT(call.decision.action, given > 4 ? IDEM_HTTP_REJECT : IDEM_HTTP_NEED_BODY);
+        }
+        CHECK(i < 3 || call.decision.reason == IDEM_HTTP_TOO_LARGE);
+        http_free(&call);
+    }
+    http_end(http);
+}
+
 int main(void)
 {
     return test_run((struct test[]){TEST(fields_that_contradict_are_refused),
@@ -255,5 +285,6 @@ int main(void)
                                     TEST(a_body_is_compared_as_its_type_says),
                                     TEST(a_meaning_is_not_the_bytes_of_its_form),
                                     TEST(a_body_comes_in_pieces),
+                                    TEST(a_body_has_its_largest),
                                     {0}});
 }

@@ -94,6 +94,8 @@ static bool read_copy(const char *bytes, size_t len)
 {
     struct idem__stored stored;
     struct idem_http_decision decision;
+    const char *fields = NULL;
+    size_t fields_len = 0;
     char *copy = malloc(len ? len : 1);
     memcpy(copy, bytes, len);
     const bool good = idem__stored_read(idem__span(copy, len), &stored);
@@ -104,12 +106,19 @@ static bool read_copy(const char *bytes, size_t len)
         CHECK(stored.body.at + stored.body.len == copy + len);
         struct idem__field field;
         enum idem__field_step step;
+        fields = stored.fields.at;
+        fields_len = stored.fields.len;
         while ((step = idem__field_next(&stored.fields, &field)) == FIELD_GOT) {
         }
         CHECK_INT(step, FIELD_END);
     }
     idem_http_decision_init(&decision, sizeof(decision));
     CHECK_INT(idem_http_stored(copy, len, &decision), good ? IDEM_OK : IDEM_ECORRUPT);
+    if (good) {
+        CHECK_INT(decision.status, stored.status);
+        CHECK(decision.fields == fields && decision.fields_len == fields_len);
+        CHECK(decision.body == stored.body.at && decision.body_len == stored.body.len);
+    }
     free(copy);
     return good;
 }

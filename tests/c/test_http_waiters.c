@@ -68,8 +68,9 @@ static void each_end_of_the_first_is_heard(void)
                  {500, IDEM_HTTP_RUN, IDEM_HTTP_FIRST},
                  {0, IDEM_HTTP_RUN, IDEM_HTTP_AGAIN}};
     for (int i = 0; i < 3; i++) {
-        idem_http *http = http_new(CONFIG(", \"wait\": 3600"));
-        struct http_call first = {.fields = KEY}, second = first;
+        idem_http *http = http_new(CONFIG(", \"wait\": 3600, \"max_waiters\": 1"));
+        struct http_call first = {.fields = KEY}, second = first, third = first;
+        struct http_call other = {.fields = "Idempotency-Key: k2\r\n"}, another = other;
         CHECK_INT(http_ask(http, &first), IDEM_HTTP_RUN);
         CHECK_INT(http_ask(http, &second), IDEM_HTTP_WAIT);
         CHECK(idem_http_claim(second.exchange) == NULL);
@@ -81,6 +82,13 @@ static void each_end_of_the_first_is_heard(void)
         CHECK_INT(idem_http_wait(second.exchange, LONG_MS, &second.decision), IDEM_OK);
         CHECK_INT(second.decision.action, cases[i].action);
         CHECK_INT(second.decision.reason, cases[i].reason);
+        /* Who has been answered, or runs it, leaves his place. */
+        CHECK_INT(http_ask(http, &other), IDEM_HTTP_RUN);
+        CHECK_INT(http_ask(http, &another), IDEM_HTTP_WAIT);
+        http_free(&another);
+        CHECK_INT(http_ask(http, &third), i == 0 ? IDEM_HTTP_REPLAY : IDEM_HTTP_WAIT);
+        http_free(&third);
+        http_free(&other);
         http_free(&first);
         http_free(&second);
         http_end(http);
