@@ -245,7 +245,7 @@ int idem_http_begin(idem_http *http, const char *method, size_t method_len, cons
 int idem_http_body(idem_http_exchange *exchange, const void *piece, size_t len,
                    struct idem_http_decision *decision)
 {
-    if (!exchange || exchange->stage != STAGE_BODY || (!piece && len) ||
+    if (!exchange || exchange->stage != STAGE_BODY || exchange->began_ms >= 0 || (!piece && len) ||
         !idem__decision_ok(decision)) {
         return IDEM_EINVAL;
     }

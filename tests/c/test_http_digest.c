@@ -267,6 +267,11 @@ static void a_fingerprint_depends_on_each_part_and_not_on_the_pieces(void)
             secret[0] ^= 1;
         }
     }
+    /* The last part's length is told at its end: what spells a part is none. */
+    static const char *const more[] = {"POST", "/a", "", "json", NULL};
+    static const char spelt[] = "\4\0\0\0\0\0\0\0json[1]";
+    CHECK(!same_print(digest_of(DIGEST_XXH3, more, text("[1]"), 1),
+                      digest_of(DIGEST_XXH3, post, idem__span(spelt, sizeof(spelt) - 1), 1)));
     CHECK(!same_print(digest_of(DIGEST_XXH3, post, text("x"), 1),
                       digest_of(DIGEST_BLAKE2B, post, text("x"), 1)));
 }
