@@ -18,8 +18,12 @@ static void new_secret(void)
 static struct idem__buffer name_of(const struct idem__scope *scope)
 {
     struct idem__buffer name = {0};
+    idem__buffer_add_text(&name, "before");
     idem__scope_join(scope, secret, &name);
-    CHECK(!name.failed && name.len > 0 && name.len <= IDEM_KEY_MAX);
+    CHECK(!name.failed && name.len > 6 && name.len - 6 <= IDEM_KEY_MAX);
+    CHECK(memcmp(name.at, "before", 6) == 0);
+    name.len -= 6;
+    memmove(name.at, name.at + 6, name.len);
     return name;
 }
 

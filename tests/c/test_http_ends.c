@@ -66,6 +66,7 @@ static void a_full_store_is_told_and_nothing_runs(void)
     CHECK_INT(call.decision.reason, IDEM_HTTP_STORE_FAILED);
     CHECK(strstr(call.decision.detail, "limit") != NULL);
     CHECK_INT(idem_http_response(call.exchange, 200, "", 0, 0, &call.decision), IDEM_EINVAL);
+    CHECK_INT(idem_http_decide(call.exchange, &call.decision), IDEM_EINVAL);
     http_free(&call);
     idem_http_delete(open);
     http_end(http);

@@ -163,6 +163,21 @@ static void fields_are_taken_off_their_block(void)
     }
 }
 
+/* RFC 9110, section 5.6.2. */
+static void names_are_tokens(void)
+{
+    static const char allowed[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    CHECK(idem__field_name_ok(text(allowed)));
+    CHECK(!idem__field_name_ok(text("")));
+    for (int c = 0; c < 256; c++) {
+        const char name[] = {'a', (char)c, 'b'};
+        CHECK(idem__field_name_ok(idem__span(name, 3)) == (c != 0 && strchr(allowed, c) != NULL));
+        CHECK(idem__method_ok(idem__span(name + 1, 1)) ==
+              (c != 0 && strchr(allowed, c) != NULL && !(c >= 'a' && c <= 'z')));
+    }
+}
+
 static void malformed_blocks_are_refused(void)
 {
     static const char *const malformed[] = {
@@ -299,6 +314,7 @@ int main(void)
                                     TEST(text_is_taken_as_it_is_but_for_commas),
                                     TEST(a_key_has_its_longest),
                                     TEST(fields_are_taken_off_their_block),
+                                    TEST(names_are_tokens),
                                     TEST(malformed_blocks_are_refused),
                                     TEST(control_characters_are_told),
                                     TEST(lengths_are_decimal_numbers),
