@@ -31,6 +31,7 @@ static void forget_the_key(void)
 /* Fills the store with other keys until no claim fits. */
 static void fill_the_store(void)
 {
+    static const char value[16000]; /* almost a slab of the smallest store: it is soon full */
     for (int number = 0;; number++) {
         char key[32];
         struct idem_claim claim = no_claim();
@@ -41,7 +42,7 @@ static void fill_the_store(void)
             CHECK_INT(status, IDEM_EFULL);
             return;
         }
-        CHECK_INT(idem_complete(&claim, key, strlen(key), IDEM_TTL_SAME, 0), IDEM_OK);
+        CHECK_INT(idem_complete(&claim, value, sizeof(value), IDEM_TTL_SAME, 0), IDEM_OK);
     }
 }
 
