@@ -20,7 +20,7 @@ import idemkey
 # Only a hang takes so long, however busy the machine.
 DEADLINE_S = 60.0
 POLL_S = 0.003
-MAX_BYTES = 4 << 20
+MAX_BYTES = 1 << 20  # the least: soon filled
 # A worker serves many scenes, a few at a time.
 KEPT_SCENES = 16
 
