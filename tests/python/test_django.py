@@ -22,10 +22,8 @@ MIDDLEWARE = ["idemkey.django.IdempotencyMiddleware"]
 KEY = {"HTTP_IDEMPOTENCY_KEY": "k", "HTTP_AUTHORIZATION": "Bearer a"}
 MAX_BYTES = 16 << 20
 
-if not settings.configured:
-    settings.configure(
-        SECRET_KEY="-", ROOT_URLCONF=URLS, ALLOWED_HOSTS=["testserver"], MIDDLEWARE=MIDDLEWARE
-    )
+if not settings.configured:  # by other tests of this process
+    settings.configure(SECRET_KEY="-")
     django.setup()
 
 # Made only now: they read the settings.
@@ -118,6 +116,13 @@ sys.modules[URLS] = urls
 def configured(path, **more):
     store = {"path": path, "max_bytes": MAX_BYTES}
     return {"STORE": store, "PROFILE": "ietf", "PRINCIPAL": "Authorization", **more}
+
+
+@pytest.fixture(autouse=True)
+def site():
+    """What all tests here are set up with, whoever has configured Django first."""
+    with override_settings(ROOT_URLCONF=URLS, ALLOWED_HOSTS=["testserver"], MIDDLEWARE=MIDDLEWARE):
+        yield
 
 
 @pytest.fixture
