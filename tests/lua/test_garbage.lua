@@ -71,6 +71,31 @@ test("a store that is collected with its claims abandons them, then closes", fun
   equal(store:stats().slots_used, slots)
 end)
 
+--- How much of a file this process has mapped, in lines of the kernel's.
+local function mappings(path)
+  local n = 0
+  for line in io.lines "/proc/self/maps" do
+    n = n + (line:find(path, 1, true) and 1 or 0)
+  end
+  return n
+end
+
+test("a store that is collected is closed, and after a claim of its own", function()
+  for _, key in ipairs { false, "key" } do
+    local path = suite.path()
+    assert(idemkey.open(path)):close() -- the kernel knows a new file by another name
+    local open = (function()
+      local store = assert(idemkey.open(path))
+      if key then
+        claim_and_forget(store, key)
+      end
+      return mappings(path)
+    end)()
+    collect()
+    assert(mappings(path) < open, "it is mapped as before")
+  end
+end)
+
 test("a claim keeps its store open", function(_, path)
   local claim = (function()
     return assert(assert(idemkey.open(path)):claim "key")
