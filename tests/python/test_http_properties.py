@@ -58,7 +58,8 @@ def test_a_response_is_replayed_as_it_was(shared, keys, status, headers, parts, 
     assert app.runs == 1
     assert (first.status, first.body) == (f"{status} Status", b"".join(parts))
     assert first.pairs == app.answer[1]
-    assert (second.code, second.body) == (status, b"".join(parts))
+    content = b"" if status in (204, 304) else b"".join(parts)  # these have none
+    assert (second.code, second.body) == (status, content)
     kept = [pair for pair in first.pairs if pair[0].lower() not in NOT_KEPT]
     length = [] if status in (204, 304) else [("Content-Length", str(len(second.body)))]
     assert second.pairs == [*kept, *length, ("Cache-Control", "no-store")]
