@@ -255,6 +255,10 @@ int idem_http_body(idem_http_exchange *exchange, const void *piece, size_t len,
     exchange->body_bytes += (int64_t)len;
     if (exchange->is_json) {
         idem__buffer_add(&exchange->body, piece, len);
+        if (exchange->body.failed) {
+            errno = ENOMEM;
+            return IDEM_ESYS;
+        }
     } else {
         idem__digest_piece(&exchange->digest, idem__span(piece, len));
     }

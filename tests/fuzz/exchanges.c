@@ -108,16 +108,28 @@ static void begin_anyhow(struct input *input)
     idem_http_free(exchange);
 }
 
+/* What a binding does when it is told that there is no memory: nothing has run. */
+static void give_up(struct slot *slot)
+{
+    EXPECT(idem_http_claim(slot->exchange) == NULL);
+    idem_http_free(slot->exchange);
+    *slot = (struct slot){0};
+}
+
 static void body(struct input *input, struct slot *slot)
 {
     const char *piece = bodies[take(input, 1) % (sizeof bodies / sizeof bodies[0])];
     const struct idem_http_decision before = fresh();
     struct idem_http_decision decision = before;
+    const bool due = slot->stage == BODY;
     const int status = idem_http_body(slot->exchange, piece, strlen(piece), &decision);
-    if (worked(status, slot->stage == BODY, false, &before, &decision) &&
-        decision.action != IDEM_HTTP_NEED_BODY) {
-        EXPECT(decision.action == IDEM_HTTP_REJECT && decision.reason == IDEM_HTTP_TOO_LARGE);
-        slot->stage = ENDED;
+    if (worked(status, due, false, &before, &decision)) {
+        if (decision.action != IDEM_HTTP_NEED_BODY) {
+            EXPECT(decision.action == IDEM_HTTP_REJECT && decision.reason == IDEM_HTTP_TOO_LARGE);
+            slot->stage = ENDED;
+        }
+    } else if (due) {
+        give_up(slot);
     }
 }
 
@@ -135,9 +147,7 @@ static void decide(struct input *input, struct slot *slot)
     if (worked(status, due, slot->runs, &before, &decision)) {
         was_told(slot, &decision);
     } else if (due) {
-        EXPECT(idem_http_claim(slot->exchange) == NULL);
-        idem_http_free(slot->exchange); /* as a binding does */
-        *slot = (struct slot){0};
+        give_up(slot);
     }
 }
 
