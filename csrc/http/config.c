@@ -13,7 +13,6 @@
 #define ROUTES_MAX 1000
 #define PROFILE_DEFAULT "ietf"
 #define ALIGNMENT 64
-#define NAME_SHOWN_CHARS 40 /* of a method in a message */
 
 /* Members beside a policy's fields. */
 static bool is_extra(const char *name, bool route)
@@ -99,23 +98,6 @@ static bool read_policy(idem_http *http, json_t *all, json_t *route, struct idem
     return idem__policy_read(merged, policy, err);
 }
 
-/* What a route names must be covered, or it would go on untouched, and nobody would know. */
-static bool check_covered(const struct idem__policy *policy, struct idem__buffer *err)
-{
-    struct idem__span methods = idem__pattern_methods(policy->route), method;
-    while (policy->idempotent && idem__field_list_next(&methods, &method)) {
-        if (!idem__policy_has_method(policy, method)) {
-            idem__buffer_format(err,
-                                "match names %.*s, which is not in methods: add it there, or leave "
-                                "it out of match",
-                                NAME_SHOWN_CHARS < method.len ? NAME_SHOWN_CHARS : (int)method.len,
-                                method.at);
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool read_route(idem_http *http, json_t *all, json_t *route, size_t index,
                        struct idem__buffer *err)
 {
@@ -135,8 +117,7 @@ static bool read_route(idem_http *http, json_t *all, json_t *route, size_t index
         return false;
     }
     if (!check_names(route, true, err) ||
-        !read_policy(http, all, route, &http->policies[index], err) ||
-        !check_covered(&http->policies[index], err)) {
+        !read_policy(http, all, route, &http->policies[index], err)) {
         return false;
     }
     idem__buffer_clear(err);

@@ -16,7 +16,8 @@
 #define STATUS_FIRST 400LL
 #define STATUS_LAST 499LL
 #define ANY_METHOD "*"
-#define SHOWN_CHARS 60 /* of a wrong value */
+#define SHOWN_CHARS 60        /* of a wrong value */
+#define METHOD_SHOWN_CHARS 40 /* of a method that is not covered */
 
 /* How a member is read. */
 enum kind {
@@ -302,6 +303,23 @@ static bool read_member(const struct member *member, json_t *value, struct idem_
     return good || refuse(member, value, NULL, err);
 }
 
+/* What a pattern names must be covered, or it would go on untouched, and nobody would know. */
+static bool check_covered(const struct idem__policy *policy, const char *member,
+                          const char *pattern, struct idem__buffer *err)
+{
+    struct idem__span methods = idem__pattern_methods(pattern), method;
+    while (policy->idempotent && idem__field_list_next(&methods, &method)) {
+        if (!idem__policy_has_method(policy, method)) {
+            idem__buffer_format(
+                err, "%s names %.*s, which is not in methods: add it there, or leave it out of %s",
+                member, METHOD_SHOWN_CHARS < method.len ? METHOD_SHOWN_CHARS : (int)method.len,
+                method.at, member);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool idem__policy_read(json_t *fields, struct idem__policy *policy, struct idem__buffer *err)
 {
     for (size_t i = 0; i < MEMBERS; i++) {
@@ -315,7 +333,11 @@ bool idem__policy_read(json_t *fields, struct idem__policy *policy, struct idem_
             return false;
         }
     }
-    return true;
+    bool covered = check_covered(policy, "match", policy->route, err);
+    for (size_t i = 0; covered && i < policy->applies_to.count; i++) {
+        covered = check_covered(policy, "applies_to", policy->applies_to.at[i], err);
+    }
+    return covered;
 }
 
 bool idem__policy_has_field(const char *name)

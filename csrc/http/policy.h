@@ -60,7 +60,7 @@ struct idem__policy {
 
 /*
  * Reads `fields`, which has every field of a profile and "principal", into a policy that points into
- * it. False: `err` says what is wrong with which.
+ * it, and whose profile and route are known. False: `err` says what is wrong with which.
  */
 bool idem__policy_read(json_t *fields, struct idem__policy *policy, struct idem__buffer *err);
 /* Is the name one of a policy's fields? */

@@ -158,7 +158,7 @@ static void limits_are_within(void)
         "\"headers\": [\"a\",\"b\",\"c\",\"d\"]",
         "\"methods\": [\"*\"]",
         "\"methods\": [\"POST\",\"QUERY\"]",
-        "\"applies_to\": [\"/a\",\"PUT /a\"]",
+        "\"applies_to\": [\"/a\",\"PATCH /a\"]",
         "\"applies_to\": null",
         "\"replay_marker\": null",
         "\"retention_header\": \"X-Left\"",
@@ -228,6 +228,11 @@ static void routes_are_checked_at_start(void)
     /* It would go on untouched. */
     check_refused("{\"principal\": null, \"routes\": [{\"match\": \"POST,DELETE /a\"}]}",
                   "routes[0]|DELETE|methods");
+    check_refused("{\"principal\": null, \"applies_to\": [\"POST /a\", \"PUT /b\"]}",
+                  "applies_to names PUT, which is not in methods");
+    check_refused("{\"principal\": null, \"profile\": \"entities\", \"methods\": [\"PUT\"]}",
+                  "applies_to names POST");
+    idem_http_delete(made("{\"principal\": null, \"applies_to\": [\"PATCH /a\", \"/b\"]}"));
     idem_http_delete(made("{\"principal\": null, \"routes\": [{\"match\": \"DELETE /a\", "
                           "\"idempotent\": false}, {\"match\": \"DELETE /b\", \"methods\": "
                           "[\"DELETE\"]}]}"));
