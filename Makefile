@@ -51,6 +51,7 @@ C_FILES = $(sort $(wildcard csrc/*.[ch] csrc/*/*.[ch] bindings/lua/core/*.[ch] t
 TEST_READY :=
 include $(wildcard tests/*/*.mk)
 include bindings/lua/lua.mk
+include bindings/nginx/nginx.mk
 -include benchmarks/bench.mk
 
 .PHONY: all
@@ -149,7 +150,7 @@ run-lint:
 	$(VENV)/bin/ruff check $(PYTHON_PATHS)
 	$(VENV)/bin/ruff format --check $(PYTHON_PATHS)
 	$(PYTHON) -m mypy
-	luacheck --quiet bindings tests/lua
+	luacheck --quiet bindings tests
 	@# On stderr clang-tidy counts the warnings that it does not show.
 	printf '%s\n' $(SOURCES) $(HTTP_SOURCES) $(LUA_CORE_SOURCES) | xargs -P $$(nproc) -n 1 \
 	    sh -c 'clang-tidy --quiet "$$@" -- $(LANGUAGE) -Icsrc $(call lua_cflags,5.4) 2>/dev/null' tidy

@@ -20,11 +20,13 @@ LUA_CORES = $(LUA_VERSIONS:%=$(BUILD)/lua/%/idemkey/core.so)
 .PHONY: lua
 lua: all $(LUA_DECLARATIONS) $(LUA_CORES)  ## build the Lua module in build/lua/
 
-# The declarations as a Lua string, so that LuaJIT needs no other file to read them from.
+# The declarations of a header as a Lua string, so that LuaJIT needs no other file to read them from.
+lua_declarations = { printf 'return { version = "%s", text = [==[\n' '$(VERSION)' && cat $(1) && echo ']==] }'; }
+
 $(LUA_DECLARATIONS): csrc/idemkey_decl.h csrc/version.h bindings/lua/lua.mk
 	@mkdir -p $(@D)
 	$(call say,GEN)
-	$(Q){ printf 'return { version = "%s", text = [==[\n' '$(VERSION)' && cat $< && echo ']==] }'; } > $@
+	$(Q)$(call lua_declarations,$<) > $@
 
 # Lua's own functions are those of the interpreter that loads it.
 $(BUILD)/lua/%/idemkey/core.so: $(LUA_CORE_SOURCES) bindings/lua/core/core.h csrc/idemkey_decl.h \

@@ -13,7 +13,9 @@ class InProcess:
     """What the targets share: no worker that may die, no server that refuses anything first."""
 
     is_server = False
-    offers = frozenset({"one-process", "exit", "exceptions", "chunked", "repeated-fields"})
+    offers = frozenset(
+        {"one-process", "exit", "exceptions", "stream", "chunked", "repeated-fields"}
+    )
 
     def __init__(self, root):
         self._building = threading.Lock()

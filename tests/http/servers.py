@@ -67,7 +67,7 @@ KINDS = {
 }
 # A thread of gthread that exits leaves its client waiting; the others start a new worker slowly, so
 # that one of them is enough. uWSGI reads no chunked body unless the application calls its own API.
-ALL_OFFER = {"workers", "exceptions", "repeated-fields"}
+ALL_OFFER = {"workers", "exceptions", "stream", "repeated-fields"}
 OFFERS = {
     "gunicorn-sync": ALL_OFFER | {"chunked", "exit"},
     "gunicorn-gthread": ALL_OFFER | {"chunked"},
@@ -81,7 +81,7 @@ class Server:
 
     is_server = True
 
-    def __init__(self, kind, scenes, *options, preloaded=""):
+    def __init__(self, kind, scenes, *options, preloaded="", kinds=KINDS):
         self.name = kind
         self._log = scenes.parent / f"{scenes.name}-{kind}.log"
         with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
@@ -89,7 +89,7 @@ class Server:
             fd = listener.fileno()
             with self._log.open("wb") as log:
                 self.process = subprocess.Popen(
-                    ["timeout", "--signal=KILL", LIFE_S, *KINDS[kind](fd, *options)],
+                    ["timeout", "--signal=KILL", LIFE_S, *kinds[kind](fd, *options)],
                     cwd=HERE,
                     env={
                         **os.environ,
